@@ -1,0 +1,1 @@
+"""What can be compared: contracts, the catalogue, declared suites and the domains."""

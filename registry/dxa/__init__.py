@@ -1,0 +1,1 @@
+"""The domain of quantitative DXA imaging: cohort, physics, models, strategies and tasks."""

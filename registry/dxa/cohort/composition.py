@@ -182,7 +182,14 @@ def compose(
     target = fat_fraction(phenotypes, volume_l / (stature_cm / 100.0) ** 2, individual.fat_percent_points)
     visceral = visceral_share(phenotypes, individual.visceral_factor)
     inner = _inner_surface(
-        model, body, phenotypes, individual, target, visceral, mineral_g, float(air_cm.sum()) * grid.pixel_area_cm2
+        model,
+        body,
+        phenotypes,
+        individual,
+        target,
+        visceral,
+        mineral_g,
+        float(air_cm.sum()) * grid.pixel_area_cm2,
     )
     inner_cm = np.clip(thickness_map(inner, model.faces, grid), 0.0, thickness)
     adipose_cm = thickness - inner_cm
@@ -204,11 +211,20 @@ def _region_map(cover: Array) -> np.ndarray:
 
 
 def _mineral_map(
-    model: BodyModel, body: Body, stature_cm: float, mineral_g: float, individual: Individual, thickness: Array, grid: Grid
+    model: BodyModel,
+    body: Body,
+    stature_cm: float,
+    mineral_g: float,
+    individual: Individual,
+    thickness: Array,
+    grid: Grid,
 ) -> Array:
     maps = skeleton_maps(model, body, stature_cm, grid)
     total = sum(
-        (MINERAL_SHARES[name] * individual.bone_group_factors[name] * chords for name, chords in maps.items()),
+        (
+            MINERAL_SHARES[name] * individual.bone_group_factors[name] * chords
+            for name, chords in maps.items()
+        ),
         np.zeros(grid.shape),
     )
     blurred = np.where(thickness > 0.5, gaussian_filter(total, POINT_SPREAD_PIXELS), 0.0)
@@ -232,7 +248,9 @@ def _air_map(
     lungs = np.zeros(grid.shape)
     size = scale * individual.lung_factor
     for side, axes in ((1.0, (4.3, 5.2, 9.5)), (-1.0, (4.8, 5.2, 10.5))):
-        lungs += ellipsoid_chords_cm(chest + [7.3 * scale * side, 0, 0], size * np.array(axes), 0.1 * side, grid=grid)
+        lungs += ellipsoid_chords_cm(
+            chest + [7.3 * scale * side, 0, 0], size * np.array(axes), 0.1 * side, grid=grid
+        )
     heart = ellipsoid_chords_cm(
         chest + scale * np.array([2.5, 0, -4.0]), scale * np.array([5.5, 4.0, 6.0]), 0.6, grid=grid
     )

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 SCANS = "scans.npy"
 SUBJECTS = "subjects.parquet"
 VERTICES = "vertices.npy"
-SUBJECT_COLUMNS = ("patient", "scan_id", "visit", "sex", "age_years", "stature_cm", "mass_kg", "bmi_kg_m2", *MEASURES)
+SUBJECT_COLUMNS = (
+    "patient",
+    "scan_id",
+    "visit",
+    "sex",
+    "age_years",
+    "stature_cm",
+    "mass_kg",
+    "bmi_kg_m2",
+    *MEASURES,
+)
 _MEND = "delete the folder and build or import the cohort again"
 
 __all__ = ["Split", "open_split", "read_manifest", "verify"]
@@ -101,7 +111,9 @@ class Split:
         """
         path = self.folder / VERTICES
         if not path.exists():
-            raise DataError(f"{path} does not exist: part '{self.part}' has no surfaces", mend="open part 'paired'")
+            raise DataError(
+                f"{path} does not exist: part '{self.part}' has no surfaces", mend="open part 'paired'"
+            )
         return _open_array(path, np.dtype(np.float32), (None, 3))
 
 
@@ -170,7 +182,9 @@ def _check_content(split: Split, scans: int) -> None:
         if int(split.scans[start : start + 64].max()) > MAXIMUM_CODE:
             raise DataError(f"{split.folder / SCANS}: a value exceeds {MAXIMUM_CODE} (14 bits)", mend=_MEND)
     if (split.folder / VERTICES).exists() and len(split.vertices) != scans:
-        raise DataError(f"{split.folder / VERTICES} has {len(split.vertices)} surfaces, not {scans}", mend=_MEND)
+        raise DataError(
+            f"{split.folder / VERTICES} has {len(split.vertices)} surfaces, not {scans}", mend=_MEND
+        )
 
 
 def _within(folder: Path, name: str) -> Path:
@@ -192,7 +206,9 @@ def _check_size(path: Path, expected: FileRecord) -> None:
         raise DataError(f"{path} is truncated or altered: {size} bytes, not {expected.bytes}", mend=_MEND)
 
 
-def _open_array(path: Path, dtype: np.dtype[np.generic], shape: tuple[int | None, ...]) -> npt.NDArray[np.generic]:
+def _open_array(
+    path: Path, dtype: np.dtype[np.generic], shape: tuple[int | None, ...]
+) -> npt.NDArray[np.generic]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -206,7 +207,7 @@ def _simulate_chunk(specification: CohortSpecification, chunk: _Chunk) -> None:
     with threadpool_limits(limits=1):
         patients = [simulate_patient(specification, planned) for planned in chunk.patients]
     pairs = [(patient, visit) for patient in patients for visit in patient.visits]
-    arrays: dict[str, npt.NDArray[np.generic]] = {
+    arrays: dict[str, Any] = {
         "codes": np.stack([visit.scan.codes for _, visit in pairs]),
         "rows": np.frombuffer(
             json.dumps([_row(patient, visit) for patient, visit in pairs]).encode(), np.uint8

@@ -107,15 +107,18 @@ class Catalogue:
 
     def strategy(self, name: str) -> Strategy:
         """An instance of the strategy `name`."""
-        return _instance(_find(self.strategies, name, "strategy"), Strategy)
+        found: Strategy = _instance(_find(self.strategies, name, "strategy"), Strategy)
+        return found
 
     def task(self, name: str) -> Task:
         """An instance of the task `name`."""
-        return _instance(_find(self.tasks, name, "task"), Task)
+        found: Task = _instance(_find(self.tasks, name, "task"), Task)
+        return found
 
     def domain(self, name: str) -> Domain:
         """An instance of the domain `name`."""
-        return _instance(_find(self.domains, name, "domain"), Domain)
+        found: Domain = _instance(_find(self.domains, name, "domain"), Domain)
+        return found
 
     def _register_module(self, module: ModuleType, *, origin: str, digest: str = "") -> None:
         """Register every strategy, task and domain that `module` defines."""

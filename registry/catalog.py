@@ -16,11 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from registry.contracts import Domain, InputError, Strategy, Task
-
-Kind = TypeVar("Kind")
 
 ENTRY_POINT_GROUP = "harness.plugins"
 

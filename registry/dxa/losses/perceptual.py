@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from registry.dxa.models.backbones import BUNDLED, build_backbone
+from registry.dxa.models.backbones import BUNDLED, build_backbone, configuration
 
 #: Stages of the network that are compared, beside the image itself.
 STAGES = (0, 1, 2)
@@ -28,13 +28,16 @@ class PerceptualNetwork(nn.Module):
         Stages whose feature maps are compared.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, name: str = BUNDLED, stages: Sequence[int] = STAGES) -> None:
         super().__init__()
         self.network, self.source = build_backbone(name, stages=tuple(stages), imagenet=True)
-        config = self.network.pretrained_cfg
-        for buffer in ("mean", "std"):
-            values = torch.tensor(config[buffer], dtype=torch.float32)[:, None, None]
-            self.register_buffer(buffer, values, persistent=False)
+        known = configuration(self.network)
+        for statistic in ("mean", "std"):
+            values = torch.tensor(known[statistic], dtype=torch.float32)[:, None, None]
+            self.register_buffer(statistic, values, persistent=False)
         self.requires_grad_(False)
         self.eval()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from registry.dxa.imaging.channels import OFFSET_COUNTS
 from registry.dxa.imaging.r_image import MINIMUM_COUNTS
 
-#: Below this high-energy count the ratio continues along its tangent, so that no gradient vanishes or explodes.
+#: Below this high-energy count 1 / high continues along its tangent: no gradient vanishes or explodes.
 _FLOOR_COUNTS = OFFSET_COUNTS + MINIMUM_COUNTS
 
 

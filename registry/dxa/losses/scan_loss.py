@@ -91,7 +91,7 @@ class ScanLoss:
             size = sum(layer.nbytes for layers in one for layer in layers[1:]) * len(self.scans)
             if size > _CACHE_BYTES:
                 return None
-            batches = [self._layers(batch, batch) for batch in self.scans.split(16)]
+            batches = [self._layers(batch, batch) for batch in torch.split(self.scans, 16)]
         return [
             [torch.cat([batch[stack][layer] for batch in batches]) for layer in range(1, len(one[stack]))]
             for stack in range(len(one))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -72,15 +73,21 @@ def build_backbone(
         raise InputError(
             f"ImageNet weights of {name!r} cannot be had: {type(error).__name__}: {error}",
             mend=f"connect once and run python -c \"import timm; timm.create_model('{name}', "
-            f"pretrained=True)\", which keeps them in HF_HOME, or use the backbone {BUNDLED!r}",
+            f'pretrained=True)", which keeps them in HF_HOME, or use the backbone {BUNDLED!r}',
         ) from error
     if from_hub:
-        return backbone, f"timm {timm.__version__}, {backbone.pretrained_cfg.get('hf_hub_id') or 'hub'}"
+        where = configuration(backbone).get("hf_hub_id") or "its hub"
+        return backbone, f"timm {timm.__version__}, {where}"
     if imagenet:
         weights = bundled_weights()
         backbone.load_state_dict({key: weights[key] for key in backbone.state_dict()})
         return backbone, BUNDLED_SOURCE
     return backbone, "random"
+
+
+def configuration(backbone: nn.Module) -> dict[str, Any]:
+    """What timm knows about the images a backbone was trained on: `mean`, `std`, its hub and more."""
+    return dict(backbone.pretrained_cfg)  # type: ignore[arg-type]
 
 
 def bundled_weights() -> dict[str, Tensor]:

@@ -26,6 +26,9 @@ class ScanEncoder(nn.Module):
         Where the backbone's weights come from.
     """
 
+    channel_mean: Tensor
+    channel_scale: Tensor
+
     def __init__(self, architecture: Architecture, *, imagenet: bool = False) -> None:
         super().__init__()
         self.register_buffer("channel_mean", _channel(architecture.channel_mean), persistent=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,6 +29,9 @@ class ScanGenerator(nn.Module):
         (6, height, width) counts that an untrained generator draws.
     """
 
+    channel_mean: Tensor
+    channel_scale: Tensor
+
     def __init__(self, architecture: Architecture, mean_scan: Tensor | None = None) -> None:
         super().__init__()
         latent, height, width = architecture.latent_size, architecture.height, architecture.width
@@ -42,9 +47,7 @@ class ScanGenerator(nn.Module):
         nn.init.normal_(self.linear.weight, std=0.02)
         nn.init.zeros_(self.linear.bias)
         self.spread = nn.Linear(latent, _WIDTHS[0] * rows * columns)
-        self.blocks = nn.ModuleList(
-            _block(before, after) for before, after in zip(_WIDTHS, _WIDTHS[1:], strict=False)
-        )
+        self.blocks = nn.ModuleList(_block(before, after) for before, after in itertools.pairwise(_WIDTHS))
         self.last = nn.Conv2d(_WIDTHS[-1], len(CHANNELS), 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
@@ -58,7 +61,9 @@ class ScanGenerator(nn.Module):
         detail = detail.contiguous(memory_format=torch.channels_last)
         for block, size in zip(self.blocks, self.sizes[1:], strict=True):
             detail = block(_resize(detail, size))
-        return (scan + self.last(detail)) * self.channel_scale + self.channel_mean
+        scan = scan + self.last(detail)
+        counts: Tensor = scan * self.channel_scale + self.channel_mean
+        return counts
 
 
 def _block(before: int, after: int) -> nn.Sequential:

@@ -1,8 +1,8 @@
 """The start of every encoder that is trained from scratch, and batch statistics measured on scans.
 
-Drawn in the ordinary way, a deep network with short batches destroys most of what its input says before it
-has learned anything. Here every activation starts in the linear piece of its curve and every residual branch
-starts small, so that the untrained network passes its input on; `docs/strategies.md` shows what that is worth.
+Drawn in the ordinary way, a deep network destroys most of what its input says before it has learned anything.
+Here every activation starts in the linear piece of its curve and every residual branch starts small, so that
+the untrained network passes its input on; `docs/strategies.md` shows what that is worth.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 #: Where the linear piece of an activation lies: its middle for ReLU6, two standard deviations up for ReLU.
-_LINEAR_POINT = {nn.ReLU6: 3.0, nn.ReLU: 2.0}
+_LINEAR_POINT: dict[type, float] = {nn.ReLU6: 3.0, nn.ReLU: 2.0}
 #: Weight of the last normalisation of a residual branch.
 _RESIDUAL_WEIGHT = 0.2
 
@@ -48,7 +48,7 @@ def calibrate_batch_statistics(encoder: nn.Module, scans: Tensor, *, batch_size:
         norm.momentum = None  # a plain average over the passes
     encoder.train()
     with torch.no_grad():
-        for batch in scans.split(batch_size):
+        for batch in torch.split(scans, batch_size):
             if len(batch) > 1 or len(scans) == 1:
                 encoder(batch)
     for norm, momentum in zip(norms, momenta, strict=True):

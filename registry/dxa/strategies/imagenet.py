@@ -15,7 +15,7 @@ from registry.contracts import Artifact, Strategy, TrialContext, strategy
     licence="Weights of EfficientNet-Lite0: Apache-2.0; other backbones: see their timm model card",
 )
 class ImageNet(Strategy):
-    """Hands on ImageNet weights, from the installation or from timm's hub; never anything else in their place."""
+    """Hands on ImageNet weights, from the installation or from timm's hub, and nothing in their place."""
 
     def pretrain(self, context: TrialContext) -> Artifact:
         """Load the weights; scans are read for the normalisation of channels alone."""

@@ -23,28 +23,15 @@ from registry.contracts import (
     loguniform,
     task,
 )
+from registry.dxa.cohort.measures import ANTHROPOMETRY
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks.linear import Matrix, PrincipalComponents, Ridge, mean_r2
 from registry.dxa.tasks.published import SOURCE, published_values
 from registry.dxa.training.scans import ScanSplit, load_measures, load_scans
 
-#: Rows in the paper's order: measure, label, group, unit.
-ROWS = (
-    Row("circumference_bicep_left", "Bicep, left", "Circumference", "cm"),
-    Row("circumference_bicep_right", "Bicep, right", "Circumference", "cm"),
-    Row("circumference_calf_left", "Calf, left", "Circumference", "cm"),
-    Row("circumference_calf_right", "Calf, right", "Circumference", "cm"),
-    Row("circumference_hip", "Hip", "Circumference", "cm"),
-    Row("circumference_thigh_left", "Thigh, left", "Circumference", "cm"),
-    Row("circumference_thigh_right", "Thigh, right", "Circumference", "cm"),
-    Row("circumference_waist", "Waist", "Circumference", "cm"),
-    Row("surface_area_whole_body", "Whole body", "Surface area", "m²"),
-    Row("volume_arm_left", "Arm, left", "Volume", "L"),
-    Row("volume_arm_right", "Arm, right", "Volume", "L"),
-    Row("volume_leg_left", "Leg, left", "Volume", "L"),
-    Row("volume_leg_right", "Leg, right", "Volume", "L"),
-    Row("volume_torso", "Torso", "Volume", "L"),
-    Row("volume_total", "Total", "Volume", "L"),
+ROWS = tuple(
+    Row(measure.name, measure.location, measure.quantity.capitalize(), measure.unit)
+    for measure in ANTHROPOMETRY
 )
 MEASURES = tuple(row.key for row in ROWS)
 _COMPONENT_COUNTS = (4, 8, 16, 32, 64)
@@ -79,7 +66,7 @@ class _Mean:
     primary=PrimaryEndpoint(
         metric="mean_r2", label="Mean R² of 15 measures", direction="max", statistic="r2", rows=MEASURES
     ),
-    summary="Girths, surface area and volumes of a body from its scan, after fine-tuning on few labelled scans.",
+    summary="Girths, surface area and volumes of a body from its scan, learned from few labelled scans.",
 )
 class Anthropometry(Task):
     """Fine-tunes the encoder with a linear head; every arm gets the same hyperparameters to choose from."""
@@ -109,7 +96,7 @@ class Anthropometry(Task):
         )
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
-        """`mean`: the mean of train; `pca_ridge`: ridge on principal scores, both sizes chosen on validation."""
+        """`mean`: of train; `pca_ridge`: ridge on principal scores, number and penalty chosen on validation."""
         scans, targets = _open(context, "train")
         validation_scans, validation_targets = _open(context, "validation")
         candidates: list[_Mean | _RidgeOnComponents]
@@ -155,21 +142,17 @@ class Anthropometry(Task):
                     "R² = 1 - SSE / SST over the test scans; r² = squared Pearson correlation; "
                     "RMSE in the unit of the row."
                 ),
-                published=published_values(
-                    "table3",
-                    statistics={"r2": "r2_pearson", "rmse": "rmse"},
-                    notes={"r2": "printed as R2; consistent with the squared Pearson correlation only"},
-                ),
+                published=published_values("table3", statistics={"r2": "r2_pearson", "rmse": "rmse"}),
                 published_source=f"{SOURCE}, Table 3",
                 footnotes=(
-                    "The paper's R2 and RMSE cannot both be taken on one test set with R2 = 1 - SSE / SST: in 9 "
-                    "of 15 rows the standard deviation of the truth that they imply differs between arms beyond "
-                    "rounding. Its R2 is therefore shown beside r², the squared Pearson correlation.",
+                    "The printed R2 and RMSE cannot both be 1 - SSE / SST on one test set: in 9 of 15 rows "
+                    "the standard deviation of the truth that they imply differs between arms beyond rounding. "
+                    "The printed R2 is therefore shown beside r², the squared Pearson correlation.",
                     "The units printed in the paper's table cannot be literal: its surface area would have a "
-                    "standard deviation of about 2 cm², its total volume one of 1.8 L. Do not compare these "
-                    "RMSE values.",
-                    "The paper's values are of one split and one seed, without an interval; with about 111 test "
-                    "subjects several of its differences are within patient noise alone.",
+                    "standard deviation of about 2 cm², its total volume one of 1.8 L. Its RMSE values are "
+                    "no reference.",
+                    "The paper's values are of one split and one seed, without an interval; with about 111 "
+                    "test subjects several of its differences are within patient noise alone.",
                 ),
             ),
         )

@@ -16,9 +16,9 @@ from registry.dxa.imaging.r_image import MINIMUM_COUNTS
 DATA_RANGE = MAXIMUM_CODE
 #: Said beside every table of these metrics.
 CONVENTION = (
-    "PSNR: counts, data range 16383, squared error pooled over the pixels and channels of a scan, then mean "
-    "over scans in dB. SSIM: Wang 2004 (Gaussian window, sigma 1.5, population covariance, borders left out), "
-    "data range 16383, mean over channels, then over scans. NMAE: sum of absolute errors over sum of true "
+    "PSNR: counts, data range 16383, squared error pooled over the pixels and channels of a scan, then "
+    "mean over scans in dB. SSIM: Wang 2004 (Gaussian window, sigma 1.5, population covariance, borders left "
+    "out), data range 16383, mean over channels, then over scans. NMAE: sum of absolute errors over sum of true "
     "counts (offset of 200 included) of a scan, then mean over scans. R error: mean absolute error of "
     "(low + 800) / (high + 800), attenuation in counts above the offset, over body pixels and three phases. "
     "Full frame, all six channels, nothing clipped."
@@ -64,7 +64,7 @@ def ssim(true: Scans, reconstructed: Scans) -> NDArray[np.float64]:
 
     return np.array(
         [
-            structural_similarity(
+            structural_similarity(  # type: ignore[no-untyped-call]
                 one,
                 other,
                 data_range=DATA_RANGE,

@@ -27,9 +27,9 @@ class PrincipalComponents:
 
     @classmethod
     def fit(cls, scans: NDArray[np.float32], count: int) -> PrincipalComponents:
-        """At most `count` directions of (n, ...) scans; n - 1 scans cannot have more.
+        """At most `count` directions of (n, ...) scans, of which there are n - 1 at the most.
 
-        The eigenvectors come from the (n, n) Gram matrix, as scans have many more pixels than there are scans.
+        The eigenvectors come from the (n, n) Gram matrix, as a scan has far more pixels than there are scans.
         """
         flat = scans.reshape(len(scans), -1)
         mean = flat.mean(0, dtype=np.float64).astype(np.float32)

@@ -11,19 +11,16 @@ from registry.contracts import PublishedValue
 SOURCE = "arXiv 2206.06663"
 
 
-def published_values(
-    table: str, *, statistics: Mapping[str, str], notes: Mapping[str, str] | None = None
-) -> tuple[PublishedValue, ...]:
+def published_values(table: str, *, statistics: Mapping[str, str]) -> tuple[PublishedValue, ...]:
     """Read the printed values of one table.
 
     Parameters
     ----------
     table
-        Name of a file in `data/`, without its ending; columns `row`, `statistic`, `arm`, `value`.
+        Name of a file in `data/`, without its ending; columns `row`, `statistic`, `arm`, `value`,
+        `note`.
     statistics
         Printed statistic to the statistic of ours that it is shown beside.
-    notes
-        Printed statistic to what a reader must know about it.
     """
     text = resources.files("registry.dxa.tasks").joinpath(f"data/{table}.csv").read_text(encoding="utf-8")
     return tuple(
@@ -32,7 +29,7 @@ def published_values(
             statistic=statistics[line["statistic"]],
             arm=line["arm"],
             value=float(line["value"]),
-            note=(notes or {}).get(line["statistic"], ""),
+            note=line["note"],
         )
         for line in csv.DictReader(text.splitlines())
     )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from registry.dxa.models.vae import ScanVae
 
 _COMPONENT_COUNTS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
-_EXHIBIT_MEASURE = "total_mass"
+_EXHIBIT_MEASURE = "total_mass_kg"
 _EXHIBIT_QUANTILES = {"light": 0.05, "median": 0.5, "heavy": 0.95}
 #: Windows of the exhibits' pictures.
 _ERROR_LIMIT_PERCENT = 10.0
@@ -186,10 +186,10 @@ def _reconstruct(
 
     from registry.dxa.training.autoencoder import reconstruct  # noqa: PLC0415
 
-    architecture_size = tuple(model.generator.sizes[-1])
-    if scans.shape[2:] != architecture_size:
+    trained = model.generator.sizes[-1]
+    if scans.shape[2:] != trained:
         raise InputError(
-            f"the autoencoder was trained on scans of {architecture_size} pixels, these have {scans.shape[2:]}",
+            f"the autoencoder was trained on scans of {trained} pixels, these have {scans.shape[2:]}",
             mend="use the same 'scan_reduction' for pretraining and tasks",
         )
     return reconstruct(model, scans, torch.device(context.device))

@@ -23,9 +23,9 @@ def train_autoencoder(context: TrialContext) -> Artifact:
     encoder = initial_encoder(start, context.seed)
     scans = torch.from_numpy(start.train_scans)
     vae = ScanVae(start.architecture, encoder, mean_scan=scans.mean(0))
-    vae = vae.to(start.device, memory_format=torch.channels_last)
+    vae.to(start.device).to(memory_format=torch.channels_last)
     scans = scans.to(start.device)
-    network = PerceptualNetwork().to(start.device, memory_format=torch.channels_last)
+    network = PerceptualNetwork().to(start.device).to(memory_format=torch.channels_last)
     scan_loss = ScanLoss(scans, context.factors, network)
 
     def losses(indices: NDArray[np.int64]) -> Terms:
@@ -34,15 +34,17 @@ def train_autoencoder(context: TrialContext) -> Artifact:
 
     set_modes(vae, train_batch_norm=False)
     rate = float(context.hyperparameters["learning_rate"])
-    encoder_parameters = list(vae.encoder.parameters())
-    ours = {id(parameter) for parameter in encoder_parameters}
-    rest = [parameter for parameter in vae.parameters() if id(parameter) not in ours]
+    # The latent heads read a thousand features and more: like the encoder, they need small steps.
+    encoding = [vae.encoder, vae.mean, vae.log_variance]
     groups = [
-        Group(encoder_parameters, rate * float(context.hyperparameters["encoder_rate_factor"])),
-        Group(rest, rate),
+        Group(
+            [parameter for module in encoding for parameter in module.parameters()],
+            rate * float(context.hyperparameters["encoder_rate_factor"]),
+        ),
+        Group(list(vae.generator.parameters()), rate),
     ]
     recipe = Recipe(start.settings.pretraining_steps, start.settings.pretraining_batch_size)
-    train(context, vae, groups, recipe, len(scans), losses)
+    train(context, vae, groups, recipe, examples=len(scans), losses=losses)
 
     validation = load_scans(context.open_split(PART, "validation"), start.settings.scan_reduction)
     scores = score_scans(validation, reconstruct(vae, validation, start.device))
@@ -61,11 +63,11 @@ def train_autoencoder(context: TrialContext) -> Artifact:
 def reconstruct(
     vae: ScanVae, scans: NDArray[np.float32], device: torch.device, *, batch_size: int = 32
 ) -> NDArray[np.float32]:
-    """Send (n, 6, height, width) scans through the latent's mean and back; the network ends in evaluation mode."""
+    """Send (n, 6, height, width) scans through the latent's mean and back; leaves evaluation mode on."""
     vae.eval()
     with torch.inference_mode():
         batches = [
             vae(batch.to(device).contiguous(memory_format=torch.channels_last)).scans.cpu().contiguous()
-            for batch in torch.from_numpy(scans).split(batch_size)
+            for batch in torch.split(torch.from_numpy(scans), batch_size)
         ]
     return torch.cat(batches).numpy()

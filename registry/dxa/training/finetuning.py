@@ -50,6 +50,9 @@ class Regressor(nn.Module):
         (m,) of the train targets: the head predicts standardised values.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, encoder: ScanEncoder, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.encoder = encoder
@@ -70,7 +73,7 @@ class Regressor(nn.Module):
         with torch.inference_mode():
             batches = [
                 self(batch.to(device).contiguous(memory_format=torch.channels_last)).float()
-                for batch in torch.from_numpy(scans).split(batch_size)
+                for batch in torch.split(torch.from_numpy(scans), batch_size)
             ]
             return (torch.cat(batches) * self.scale + self.mean).cpu().numpy().astype(np.float64)
 
@@ -96,9 +99,8 @@ def finetune(
     """
     device = prepare(context)
     settings = DxaSettings(**context.settings)
-    regressor = _start(artifact, train_data, derived_seed(context.seed, "head")).to(
-        device, memory_format=torch.channels_last
-    )
+    regressor = _start(artifact, train_data, derived_seed(context.seed, "head"))
+    regressor.to(device).to(memory_format=torch.channels_last)
     scans = torch.from_numpy(train_data.scans).to(device)
     targets = torch.from_numpy(train_data.values).float().to(device)
     targets = (targets - regressor.mean) / regressor.scale
@@ -123,9 +125,10 @@ def finetune(
         per_epoch * settings.finetuning_epochs, settings.finetuning_batch_size, warmup=0.15, clip_norm=2.0
     )
     selection = Selection(evaluate, "mean_r2", "max", every=per_epoch)
-    return FittedModel(
-        regressor, train(context, regressor, groups, recipe, len(scans), losses, selection=selection)
+    scores = train(
+        context, regressor, groups, recipe, examples=len(scans), losses=losses, selection=selection
     )
+    return FittedModel(regressor, scores)
 
 
 def _start(artifact: Artifact, data: LabelledScans, head_seed: int) -> Regressor:

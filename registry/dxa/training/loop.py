@@ -114,7 +114,7 @@ class _Progress:
 
 
 def batch_indices(count: int, batch_size: int, step: int, seed: int) -> NDArray[np.int64]:
-    """Which of `count` examples step `step` reads: a new order in every epoch, incomplete batches left out."""
+    """Which of `count` examples step `step` reads: a new order every epoch, incomplete batches left out."""
     batch_size = min(batch_size, count)
     epoch, position = divmod(step, count // batch_size)
     order = np.random.default_rng(derived_seed(seed, "order", epoch)).permutation(count)
@@ -126,9 +126,9 @@ def train(
     module: nn.Module,
     groups: Sequence[Group],
     recipe: Recipe,
+    *,
     examples: int,
     losses: Callable[[NDArray[np.int64]], Terms],
-    *,
     selection: Selection | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> dict[str, float]:
@@ -206,9 +206,7 @@ def _select(
     context: TrialContext, module: nn.Module, selection: Selection, progress: _Progress, steps: int
 ) -> None:
     scores = dict(selection.evaluate())
-    context.report(
-        progress.step, steps, **{f"validation_{name}": value for name, value in scores.items()}
-    )
+    context.report(progress.step, steps, **{f"validation_{name}": value for name, value in scores.items()})
     if selection.better(scores, progress.best):
         progress.best = scores
         progress.best_weights = copy.deepcopy(module.state_dict())

@@ -118,7 +118,7 @@ def reduce_scan(scan: NDArray[np.float32], reduction: int) -> NDArray[np.float32
         starts = np.arange(0, scan.shape[axis], reduction)
         sizes = np.diff([*starts, scan.shape[axis]]).astype(np.float32)
         totals = np.add.reduceat(scan, starts, axis=axis)
-        scan = totals / np.expand_dims(sizes, [other for other in range(3) if other != axis])
+        scan = np.divide(totals, sizes.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1)), dtype=np.float32)
     return scan
 
 

@@ -25,13 +25,16 @@ VARIATIONS: dict[str, int] = {
     "firmness": 3,
 }
 AGE_ANCHORS = np.linspace(-1 / 3, 1.0, VARIATIONS["age"])
-# Wider than the model's own distribution of weight, so that lean and obese bodies exist (adult BMI 16 to 45).
-WEIGHT_SHAPE = (1.1, 1.1)
+# Beta distribution of weight, wider than the model's own, so that lean and obese bodies exist (BMI 16 to 45).
+WEIGHT_SHAPE = (2.0, 2.2)
+# The body model ends at 1; beyond it the shapes are continued in a straight line.
+MAXIMUM_WEIGHT = {"child": 1.2, "adult": 1.45}
+ADULT_YEARS = 18.0
 
 
 @dataclass(frozen=True)
 class Phenotypes:
-    """What the body model is asked for; all but sex and age lie in [0, 1].
+    """What the body model is asked for; all but sex, age and weight lie in [0, 1].
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def sample_phenotypes(
         sex=sex,
         age_years=age_years,
         height=conditional("height"),
-        weight=float(generator.beta(*WEIGHT_SHAPE)),
+        weight=MAXIMUM_WEIGHT["adult" if age_years >= ADULT_YEARS else "child"] * float(generator.beta(*WEIGHT_SHAPE)),
         muscle=conditional("muscle"),
         proportions=conditional("proportions"),
         ancestry=(float(shares[0]), float(shares[1]), float(shares[2])),
@@ -80,7 +83,7 @@ def sample_phenotypes(
 def shape_coefficients(model: BodyModel, phenotypes: Phenotypes) -> Array:
     """Shape coefficients of phenotypes: the body model's products of interpolation weights, projected."""
     scales = {
-        "gender": (phenotypes.sex == "female", np.linspace(0, 1, 2)),
+        "gender": (float(phenotypes.sex == "female"), np.linspace(0, 1, 2)),
         "age": (model_age(model, phenotypes.age_years), AGE_ANCHORS),
         **{
             name: (getattr(phenotypes, name, 0.5), np.linspace(0.0, 1.0, VARIATIONS[name]))
@@ -104,5 +107,9 @@ def model_age(model: BodyModel, age_years: float) -> float:
 
 
 def _interpolation_weights(value: float, anchors: npt.NDArray[np.float64]) -> Array:
-    """Weights of the anchors on both sides of a value; they sum to one."""
-    return np.asarray([np.interp(value, anchors, unit) for unit in np.eye(len(anchors))])
+    """Weights of the two anchors around, or nearest to, a value; they sum to one and continue linearly."""
+    upper = int(np.clip(np.searchsorted(anchors, value), 1, len(anchors) - 1))
+    share = (value - anchors[upper - 1]) / (anchors[upper] - anchors[upper - 1])
+    weights = np.zeros(len(anchors))
+    weights[upper - 1], weights[upper] = 1.0 - share, share
+    return weights

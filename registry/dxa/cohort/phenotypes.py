@@ -60,7 +60,8 @@ def sample_phenotypes(
 ) -> Phenotypes:
     """Draw the phenotypes of a subject of given sex and age.
 
-    Height, muscle and proportions follow the body model's distributions, which were calibrated to growth charts.
+    Height, muscle and proportions follow the body model's distributions, which were calibrated to growth
+    charts.
     """
     age = model_age(model, age_years)
 

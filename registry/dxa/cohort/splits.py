@@ -19,8 +19,8 @@ def stratified_split(
 ) -> list[str]:
     """Assign each patient to a split so that every split has the same ages and sexes.
 
-    Patients are ordered by sex, then age; walking along, each goes to the split that lags most behind its share,
-    so that every stretch of ages is divided in proportion. Ties are broken by the generator.
+    Patients are ordered by sex, then age; walking along, each goes to the split that lags most behind its
+    share, so that every stretch of ages is divided in proportion. Ties are broken by the generator.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def stratified_split(
 def plan_cohort(specification: CohortSpecification) -> dict[str, dict[str, list[PlannedPatient]]]:
     """Decide who is in which split of which part, before anybody is simulated.
 
-    Counts are scans: a split of 100 scans with 4 patients who come twice has 96 patients. Ages are uniform over
-    the specified range, sexes alternate; patients of the two parts have different numbers and keys.
+    Counts are scans: a split of 100 scans with 4 patients who come twice has 96 patients. Ages are uniform
+    over the specified range, sexes alternate; patients of the two parts have different numbers and keys.
 
     Returns
     -------

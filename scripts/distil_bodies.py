@@ -237,9 +237,8 @@ def main() -> None:
         for target, points in (("model", truth), ("symmetric", mirrored)):
             error_mm = 10 * np.linalg.norm((rebuilt - points)[:, part], axis=-1)
             above = np.count_nonzero(error_mm.max(axis=0) > 1)
-            print(
-                f"{name}, {target}: mean {error_mm.mean():.4f}, max {error_mm.max():.3f}, {above} ever above 1"
-            )
+            mean, largest = error_mm.mean(), error_mm.max()
+            print(f"{name}, {target}: mean {mean:.4f}, max {largest:.3f}, {above} above 1")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from registry.contracts import DataError
 from registry.dxa.cohort.manifest import (
@@ -32,9 +32,9 @@ from registry.dxa.cohort.manifest import (
     write_manifest,
 )
 from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
-from registry.dxa.cohort.splits import check_no_leak, plan_cohort
+from registry.dxa.cohort.splits import PlannedPatient, check_no_leak, plan_cohort
 from registry.dxa.cohort.store import SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES, verify
-from registry.dxa.cohort.subject import Patient, PlannedPatient, Visit, simulate_patient
+from registry.dxa.cohort.subject import Patient, Visit, simulate_patient
 from registry.dxa.imaging.channels import CHANNELS
 from registry.dxa.imaging.geometry import GRID
 

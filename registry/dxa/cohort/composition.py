@@ -167,8 +167,8 @@ def _softly_limited(value: float, low: float, high: float, softness: float = 1.5
 def bone_mineral_g(phenotypes: Phenotypes, stature_cm: float, volume_l: float, factor: float) -> float:
     """Total bone mineral content in grams.
 
-    Scaled to published means of adults (2.4-2.8 kg men, 1.9-2.2 kg women; recalled, unverified). The powers of
-    stature and size and the decline after 50 years are plausible, not fitted to data.
+    Scaled to published means of adults (2.4-2.8 kg men, 1.9-2.2 kg women; recalled, unverified). The powers
+    of stature and size and the decline after 50 years are plausible, not fitted to data.
     """
     male = phenotypes.sex == "male"
     reference_g, stature, volume = (2880.0, 176.0, 80.0) if male else (2250.0, 163.0, 68.0)
@@ -317,7 +317,7 @@ def _visceral_map(specimen: Specimen, adipose_cm: Array, lean_cm: Array) -> Arra
     x, z = grid.column_centres_cm() - centre[0], grid.row_centres_cm()[:, None] - centre[2]
     blob = lean_cm * np.exp(-((z / (13.0 * scale)) ** 2) - (x / (11.0 * scale)) ** 2)
     wanted_cm = share / (1.0 - share) * ADIPOSE_DENSITY * ADIPOSE_LIPID * adipose_cm.sum() / LIPID_DENSITY
-    return np.minimum(blob * wanted_cm / max(float(blob.sum()), 1e-9), 0.6 * lean_cm)
+    return np.asarray(np.minimum(blob * wanted_cm / max(float(blob.sum()), 1e-9), 0.6 * lean_cm))
 
 
 def _add_texture(

@@ -122,7 +122,7 @@ def _spine(frame: _Frame) -> Array:
     # Discs hold no mineral: a weak ripple along the column, 24 vertebrae from bottom to top.
     low, high = points[0][2], points[-1][2]
     phase = 2 * np.pi * 24 * (frame.grid.row_centres_cm() - low) / max(high - low, 1.0)
-    return chords * (1.0 + 0.2 * np.cos(phase))[:, None]
+    return np.asarray(chords * (1.0 + 0.2 * np.cos(phase))[:, None])
 
 
 def _ribs(frame: _Frame) -> Array:

@@ -21,6 +21,7 @@ DATA_FILES = (
 )
 SPLITS = ("train", "validation", "test")
 PARTS = ("pretraining", "paired")
+Sex = Literal["female", "male"]
 
 
 class _Strict(BaseModel):

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from registry.contracts import DataError
-from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
-from registry.dxa.cohort.subject import PlannedPatient
+from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification, Sex
 
 # Streams of random numbers of the plan, apart from those of the subjects.
 _PLAN = 1_000_003
+
+
+@dataclass(frozen=True)
+class PlannedPatient:
+    """Whom to simulate.
+
+    Parameters
+    ----------
+    number
+        Unique in the cohort; with the seed, it decides everything random.
+    key
+        The patient key.
+    sex, age_years
+        At the first visit.
+    visits
+        One or two.
+    """
+
+    number: int
+    key: str
+    sex: Sex
+    age_years: float
+    visits: int
 
 
 def stratified_split(

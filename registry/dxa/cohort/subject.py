@@ -11,9 +11,10 @@ from registry.contracts import DataError
 from registry.dxa.cohort.anthropometry import anthropometry
 from registry.dxa.cohort.bodies import Body, BodyModel, body_model
 from registry.dxa.cohort.composition import Composition, Individual, Specimen, compose, sample_individual
-from registry.dxa.cohort.phenotypes import Phenotypes, Sex, sample_phenotypes, shape_coefficients
+from registry.dxa.cohort.phenotypes import Phenotypes, sample_phenotypes, shape_coefficients
 from registry.dxa.cohort.pose import Placement, apply_pose, fits_field, fitting_arm_angles, place, sample_pose
 from registry.dxa.cohort.specification import CohortSpecification
+from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.truth import composition_measures
 from registry.dxa.cohort.variation import LocalShape, apply_local_shape, sample_local_shape
 from registry.dxa.imaging.scanner import Scan, Scanner
@@ -27,29 +28,6 @@ BODY_DENSITY_KG_L = 1.01
 
 # One stream of random numbers for each purpose, so that a change in one leaves the others alone.
 _BODY, _VISIT, _NOISE = range(3)
-
-
-@dataclass(frozen=True)
-class PlannedPatient:
-    """Whom to simulate.
-
-    Parameters
-    ----------
-    number
-        Unique in the cohort; with the seed, it decides everything random.
-    key
-        The patient key.
-    sex, age_years
-        At the first visit.
-    visits
-        One or two.
-    """
-
-    number: int
-    key: str
-    sex: Sex
-    age_years: float
-    visits: int
 
 
 @dataclass(frozen=True)

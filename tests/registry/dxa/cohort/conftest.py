@@ -9,7 +9,8 @@ import pytest
 
 from registry.dxa.cohort.build import build_cohort
 from registry.dxa.cohort.specification import CohortSpecification
-from registry.dxa.cohort.subject import Patient, PlannedPatient, simulate_patient
+from registry.dxa.cohort.splits import PlannedPatient
+from registry.dxa.cohort.subject import Patient, simulate_patient
 
 
 @pytest.fixture(scope="session")

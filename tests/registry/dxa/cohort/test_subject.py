@@ -11,7 +11,8 @@ from registry.dxa.cohort.measures import ANTHROPOMETRY, COMPOSITION, MEASURES
 from registry.dxa.cohort.phenotypes import Phenotypes
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.cohort.specification import CohortSpecification
-from registry.dxa.cohort.subject import Patient, PlannedPatient, simulate_patient
+from registry.dxa.cohort.splits import PlannedPatient
+from registry.dxa.cohort.subject import Patient, simulate_patient
 from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
 from registry.dxa.imaging.scanner import Scanner

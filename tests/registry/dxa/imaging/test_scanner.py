@@ -98,13 +98,16 @@ def test_a_monochromatic_beam_follows_beer_and_lambert() -> None:
         assert attenuation[position] == pytest.approx(float(density @ coefficients), rel=1e-12)
 
 
-def test_phases_add_a_nearly_constant_positive_amount() -> None:
-    maps = np.array([[0.0, 0.0, 0.0], [1.0, 5.0, 0.0], [6.0, 25.0, 2.0]])
+def test_phases_add_a_positive_amount_that_only_hardening_changes() -> None:
+    maps = np.array([[0.0, 2.0, 0.0], [1.0, 5.0, 0.0], [6.0, 25.0, 2.0]])
     channels = Scanner(photons=None).attenuation(maps).reshape(3, 3, 2)
-    for phase in (1, 2):
+    for phase, hardening in ((1, (0.25, 0.5)), (2, (0.05, 0.15))):
         added = channels[:, phase] - channels[:, 0]
         assert (added > 0).all()
-        assert (np.ptp(added, axis=0) / added.mean(axis=0) < 0.5).all()
+        assert (np.diff(added, axis=0) < 0).all()
+        assert (np.ptp(added, axis=0) / added.mean(axis=0) < hardening).all()
+    mono = Scanner(photons=None, mode="monochromatic").attenuation(maps).reshape(3, 3, 2)
+    np.testing.assert_allclose(np.ptp(mono[:, 1:] - mono[:, :1], axis=0), 0.0, atol=1e-12)
 
 
 def test_poisson_noise_has_its_variance() -> None:

@@ -24,8 +24,12 @@ def test_more_budget_or_one_more_hyperparameter_moves_no_draw() -> None:
     small = toy_plan(1, 1, budget={"draws": 2})
     large = toy_plan(1, 1, budget={"draws": 9})
     assert large.draws["t0"][:2] == small.draws["t0"]
-    wider = toy_task("t0", space=Space(rate=loguniform(1e-4, 1e-1, default=1e-2), drop=uniform(0, 1, default=0)))
-    assert [d["rate"] for d in toy_plan(1, [wider]).draws["t0"]] == [d["rate"] for d in toy_plan(1, 1).draws["t0"]]
+    wider = toy_task(
+        "t0", space=Space(rate=loguniform(1e-4, 1e-1, default=1e-2), drop=uniform(0, 1, default=0))
+    )
+    assert [d["rate"] for d in toy_plan(1, [wider]).draws["t0"]] == [
+        d["rate"] for d in toy_plan(1, 1).draws["t0"]
+    ]
 
 
 def test_pretraining_is_shared_by_tasks_and_nested_over_seeds() -> None:
@@ -34,7 +38,9 @@ def test_pretraining_is_shared_by_tasks_and_nested_over_seeds() -> None:
     upstream = {trial.spec.upstream for trials in plan.tuning.values() for trial in trials}
     assert upstream == {(plan.pretraining["s0", 4].key,), (plan.pretraining["s1", 4].key,)}
     finals = list(plan.finals("s0", "t0", {}, draw=0, protocols=("tuned",)))
-    assert [(t.spec.pretraining_seed, t.spec.seed) for t in finals] == [(p, s) for p in (4, 5) for s in (0, 1, 2)]
+    assert [(t.spec.pretraining_seed, t.spec.seed) for t in finals] == [
+        (p, s) for p in (4, 5) for s in (0, 1, 2)
+    ]
     assert plan.slots("t0") == 12
 
 
@@ -51,7 +57,9 @@ def test_a_task_without_space_has_no_tuning_and_one_set_of_finals_for_both_proto
 
 
 def test_a_task_that_draws_no_random_numbers_is_run_once_per_artifact() -> None:
-    plan = toy_plan(1, [toy_task("t0", space=Space(), trains=False)], seeds={"pretraining": [0, 1], "final": [7, 8]})
+    plan = toy_plan(
+        1, [toy_task("t0", space=Space(), trains=False)], seeds={"pretraining": [0, 1], "final": [7, 8]}
+    )
     assert [(t.spec.pretraining_seed, t.spec.seed) for t in plan.fixed] == [(0, 7), (1, 7)]
 
 
@@ -68,7 +76,9 @@ def test_cells_that_do_not_apply_say_why_and_cost_nothing() -> None:
     both = {"encoder", "generator"}
     vae = toy_strategy("vae", provides=both, trained_jointly=frozenset(both))
     apart = toy_strategy("apart", provides=both)
-    plan = toy_plan([vae, apart, toy_strategy("net")], [toy_task("draw", needs=both, needs_joint_training=True)])
+    plan = toy_plan(
+        [vae, apart, toy_strategy("net")], [toy_task("draw", needs=both, needs_joint_training=True)]
+    )
     assert [(c.strategy, c.applicable, c.reason) for c in plan.cells] == [
         ("vae", True, ""),
         ("apart", False, "encoder and generator of apart were not trained together"),

@@ -104,7 +104,9 @@ def test_a_second_pretraining_seed_that_fails_blocks_only_its_finals() -> None:
     policy = Policy(toy_plan(1, 1, seeds={"pretraining": [0, 1]}))
     run_to_end(policy, by_rate, fails=lambda t: t.stage == "pretrain" and t.spec.seed == 1)
     finals = Counter(
-        (policy.trials[k].spec.pretraining_seed, s) for k, s in policy.states.items() if policy.trials[k].stage == "final"
+        (policy.trials[k].spec.pretraining_seed, s)
+        for k, s in policy.states.items()
+        if policy.trials[k].stage == "final"
     )
     assert set(finals) == {(0, "done"), (1, "blocked")}
 
@@ -162,7 +164,11 @@ def test_an_arm_whose_draws_all_fail_has_no_tuned_setting_but_a_matched_one() ->
     assert of_s0["tuned"].draw is None
     assert "none of 3 draws has a result: it broke" in of_s0["tuned"].reason
     assert of_s0["matched"].draw is not None
-    states = Counter(s for k, s in policy.states.items() if policy.trials[k].stage == "final" and policy.trials[k].arm == "s0")
+    states = Counter(
+        s
+        for k, s in policy.states.items()
+        if policy.trials[k].stage == "final" and policy.trials[k].arm == "s0"
+    )
     assert states == {"done": 2, "blocked": 2}
 
 
@@ -201,9 +207,14 @@ def test_finished_trials_are_adopted_and_everything_else_runs_once() -> None:
 @given(st.data())
 def test_random_matrices_with_random_failures_end_and_lose_nothing(data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 10**6))
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     tasks = [
-        toy_task(f"t{i}", space=Space() if chance.random() < 0.3 else None, trains=chance.random() < 0.7, baselines=("b",))
+        toy_task(
+            f"t{i}",
+            space=Space() if chance.random() < 0.3 else None,
+            trains=chance.random() < 0.7,
+            baselines=("b",),
+        )
         for i in range(data.draw(st.integers(1, 3)))
     ]
     plan = toy_plan(
@@ -231,7 +242,7 @@ def test_random_matrices_with_random_failures_end_and_lose_nothing(data: st.Data
 
 
 def test_a_mixed_matrix_keeps_the_slots_busy() -> None:
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311
     plan = toy_plan(4, 3, budget={"draws": 4})
     seconds = {}
 

@@ -44,7 +44,12 @@ def test_matched_shares_ranks_and_breaks_ties_downwards() -> None:
 
 
 def test_matched_puts_a_failed_draw_last_and_leaves_out_an_arm_without_results() -> None:
-    scores = {"a": {0: 0.9, 1: 0.8}, "b": {0: None, 1: 0.1}, "c": {0: None, 1: 0.1}, "lost": {0: None, 1: None}}
+    scores = {
+        "a": {0: 0.9, 1: 0.8},
+        "b": {0: None, 1: 0.1},
+        "c": {0: None, 1: 0.1},
+        "lost": {0: None, 1: None},
+    }
     # a: 1 2; b: 2 1; c: 2 1 -> 5/3, 4/3
     choice = BestMeanRank("max").choose(scores)
     assert choice.draw == 1
@@ -60,7 +65,9 @@ def test_matched_without_any_result_chooses_nothing() -> None:
 
 @given(
     st.integers(1, 6).flatmap(
-        lambda n: st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=n, max_size=n), min_size=1)
+        lambda n: st.lists(
+            st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=n, max_size=n), min_size=1
+        )
     ),
     st.sampled_from(["max", "min"]),
 )

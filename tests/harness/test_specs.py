@@ -101,7 +101,10 @@ def test_identity_ignores_order_of_lists_name_budget_and_protocol(
     )
     smaller, larger = sorted([keys(reference), keys(other)], key=len)
     assert smaller <= larger
-    finals = [list(reference.finals("s0", "t0", {"rate": 0.1}, draw=0, protocols=(p,))) for p in ("matched", "tuned")]
+    finals = [
+        list(reference.finals("s0", "t0", {"rate": 0.1}, draw=0, protocols=(p,)))
+        for p in ("matched", "tuned")
+    ]
     assert [t.key for t in finals[0]] == [t.key for t in finals[1]]
 
 
@@ -125,7 +128,9 @@ def test_whatever_decides_the_result_decides_the_identity() -> None:
         TrialSpec("final", "toy", {"steps": 1}, seed=0, strategy="s", task="t", cohort="c", task_version="2"),
         TrialSpec("final", "toy", {"steps": 1}, seed=0, strategy="s", task="t", cohort="c", task_plugin="p"),
         TrialSpec("final", "toy", {"steps": 1}, seed=0, strategy="s", task="t", cohort="c", baseline="b"),
-        TrialSpec("final", "toy", {"steps": 1}, seed=0, strategy="s", task="t", cohort="c", hyperparameters=None),
+        TrialSpec(
+            "final", "toy", {"steps": 1}, seed=0, strategy="s", task="t", cohort="c", hyperparameters=None
+        ),
     ]
     for one, other in itertools.combinations(variants, 2):
         assert one.key != other.key

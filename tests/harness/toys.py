@@ -22,9 +22,7 @@ def toy_strategy(name: str, **declared: Any) -> type[Strategy]:
     return strategy(name, **declared)(Toy)
 
 
-def toy_task(
-    name: str, *, space: Space | None = None, direction: str = "max", **declared: Any
-) -> type[Task]:
+def toy_task(name: str, *, space: Space | None = None, direction: str = "max", **declared: Any) -> type[Task]:
     declared = {
         "needs": {"encoder"},
         "domain": "toy",

@@ -63,9 +63,7 @@ def _print_task(
         table.add_column(column, justify="right")
     for cell in cells:
         columns = _columns(found, cell["strategy"], baseline=False)
-        table.add_row(
-            escape(cell["title"]), *(columns if cell["applicable"] else ["N/A", "", "N/A", ""])
-        )
+        table.add_row(escape(cell["title"]), *(columns if cell["applicable"] else ["N/A", "", "N/A", ""]))
     for baseline in task["baselines"]:
         columns = _columns(found, baseline, baseline=True)
         table.add_row(f"{escape(baseline)} (baseline)", *columns, style="dim")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from harness.cli import main
 from harness.executors.inline import InlineExecutor
 from harness.progress import SilentDisplay
 from harness.run import Finished, Request, run_suite
@@ -22,10 +26,14 @@ PLUGIN = ROOT / "tests" / "domains" / "digits.py"
 SUITE = ROOT / "tests" / "domains" / "digits.toml"
 
 
-def digits_request(folder: Path, *, plugins: tuple[Path, ...] = (), output: str = "run", **tables: Any) -> Request:
+def digits_request(
+    folder: Path, *, plugins: tuple[Path, ...] = (), output: str = "run", **tables: Any
+) -> Request:
     """A small request; `tables` replace tables of the suite."""
     table = load_suite(str(SUITE)).model_dump(by_alias=True)
-    suite = parse_suite({**table, "budget": {"draws": 2}, "cohort": {"patients": 20}, **tables}, source="test")
+    suite = parse_suite(
+        {**table, "budget": {"draws": 2}, "cohort": {"patients": 20}, **tables}, source="test"
+    )
     return Request(
         suite=suite,
         plugins=tuple(str(path) for path in (PLUGIN, *plugins)),
@@ -67,14 +75,15 @@ def command(folder: Path, *arguments: str, suite: str = str(SUITE), executor: st
     ]
 
 
-def harness(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=cwd,
-        check=False,
-        timeout=120,
-    )
+def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, as if it were one of its own."""
+    handler = signal.getsignal(signal.SIGTERM)
+    output, errors, status = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(output), redirect_stderr(errors):
+        try:
+            main(list(arguments))
+        except SystemExit as end:
+            status = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+    return subprocess.CompletedProcess(list(arguments), status, output.getvalue(), errors.getvalue())

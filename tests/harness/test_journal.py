@@ -32,7 +32,9 @@ def test_an_absent_journal_is_empty(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 200))
-def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next_writer(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next_writer(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     path = tmp_path_factory.mktemp("run") / "journal.jsonl"
     with Journal(path) as journal:
         for number in range(3):
@@ -100,8 +102,10 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
                 return write(handle, data[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(os, "write", lambda handle, data: full(handle, data[:10] if len(data) > 20 else b""))
-        with pytest.raises(StorageError, match="No space left on device.*free some space"):
+        monkeypatch.setattr(
+            os, "write", lambda handle, data: full(handle, data[:10] if len(data) > 20 else b"")
+        )
+        with pytest.raises(StorageError, match=r"No space left on device.*free some space"):
             journal.append("finished", key="a")
         monkeypatch.undo()
         assert path.read_bytes() == whole

@@ -20,8 +20,12 @@ vectors = arrays.arrays(np.float64, 7, elements=st.floats(-100, 100))
 def test_statistics_agree_with_scikit_learn(target: np.ndarray, prediction: np.ndarray) -> None:
     if np.ptp(target) > 1e-3:
         assert STATISTICS["r2"](target, prediction) == pytest.approx(r2_score(target, prediction))
-    assert STATISTICS["rmse"](target, prediction) == pytest.approx(root_mean_squared_error(target, prediction))
-    assert STATISTICS["bias"](target, prediction) == pytest.approx(np.mean(prediction) - np.mean(target), abs=1e-9)
+    assert STATISTICS["rmse"](target, prediction) == pytest.approx(
+        root_mean_squared_error(target, prediction)
+    )
+    assert STATISTICS["bias"](target, prediction) == pytest.approx(
+        np.mean(prediction) - np.mean(target), abs=1e-9
+    )
 
 
 def test_squared_correlation_ignores_scale_and_offset_which_r2_does_not() -> None:

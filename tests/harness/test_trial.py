@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +22,11 @@ from harness.outputs import exhibit_files, prediction_tables
 from harness.plan import Trial
 from harness.policy import Policy
 from harness.run import prepare
-from registry.contracts import Exhibit, Panel, Predictions, TestSplitClosedError
-from tests.domains.digits import Digits
+from registry.contracts import Exhibit, FittedModel, Panel, Predictions, TestSplitClosedError
+from tests.domains.digits import Digits, Stroke
 from tests.harness.digits_run import digits_request, run_inline, tables
 
-NOSY = '''
+NOSY = """
 from tests.domains.digits import PrincipalComponents, Stroke
 from registry.contracts import strategy, task, FittedModel, PrimaryEndpoint
 
@@ -37,7 +39,7 @@ class NosyStrategy(PrincipalComponents):
 class NosyTask(Stroke):
     def fit(self, context, artifact):
         return FittedModel(context.open_split("labelled", SPLIT), {"mean_r2": 0.5})
-'''
+"""
 
 
 def nosy(folder: Path, split: str = "test") -> Path:
@@ -74,8 +76,13 @@ def test_the_test_split_opens_once(tmp_path: Path) -> None:
     assert door.test_openings == 1
 
 
-@pytest.mark.parametrize(("strategies", "tasks", "stage"), [("nosy_strategy", "stroke", "pretrain"), ("random_projection", "nosy_task", "tune")])
-def test_asking_for_test_data_fails_the_trial(tmp_path: Path, strategies: str, tasks: str, stage: str) -> None:
+@pytest.mark.parametrize(
+    ("strategies", "tasks", "stage"),
+    [("nosy_strategy", "stroke", "pretrain"), ("random_projection", "nosy_task", "tune")],
+)
+def test_asking_for_test_data_fails_the_trial(
+    tmp_path: Path, strategies: str, tasks: str, stage: str
+) -> None:
     request = digits_request(tmp_path, plugins=(nosy(tmp_path),), strategies=[strategies], tasks=[tasks])
     finished = run_inline(request)
     assert not finished.complete
@@ -149,7 +156,7 @@ def test_a_plug_in_that_changed_is_refused(tmp_path: Path) -> None:
     assert "has changed since this run began" in outcome["error"]
 
 
-BROKEN = '''
+BROKEN = """
 from tests.domains.digits import RandomProjection, Stroke
 from registry.contracts import strategy, task, Artifact, FittedModel
 import numpy as np
@@ -158,7 +165,7 @@ import numpy as np
 class Broken(RandomProjection):
     def pretrain(self, context):
         BODY
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -188,9 +195,6 @@ def test_a_strategy_that_breaks_its_promise_fails_with_its_traceback(
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 def test_a_score_that_is_not_finite_is_a_failure(score: float) -> None:
-    from registry.contracts import FittedModel
-    from tests.domains.digits import Stroke
-
     with pytest.raises(ValueError, match="training diverged"):
         trials._primary_score(Stroke(), FittedModel(None, {"mean_r2": score}))
     with pytest.raises(ValueError, match="judged by 'mean_r2'"):
@@ -199,19 +203,27 @@ def test_a_score_that_is_not_finite_is_a_failure(score: float) -> None:
 
 def predictions(**changes: Any) -> Predictions:
     values = {"ink": np.array([1.0, 2.0])}
-    return Predictions(**{"patients": ["p", "q"], "scans": ["a", "b"], "targets": values, "predictions": values, **changes})
+    return Predictions(
+        **{"patients": ["p", "q"], "scans": ["a", "b"], "targets": values, "predictions": values, **changes}
+    )
 
 
 def test_records_are_long_and_typed() -> None:
     frames = prediction_tables("k", predictions(scores={"psnr": np.array([30, 31])}))
-    assert frames["predictions"].rows() == [("k", "p", "a", "ink", 1.0, 1.0), ("k", "q", "b", "ink", 2.0, 2.0)]
+    assert frames["predictions"].rows() == [
+        ("k", "p", "a", "ink", 1.0, 1.0),
+        ("k", "q", "b", "ink", 2.0, 2.0),
+    ]
     assert frames["scores"].rows() == [("k", "p", "a", "psnr", 30.0), ("k", "q", "b", "psnr", 31.0)]
 
 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"predictions": {"ink": np.array([1.0, np.nan])}}, "prediction 'ink' is not finite for 1 of 2 scans"),
+        (
+            {"predictions": {"ink": np.array([1.0, np.nan])}},
+            "prediction 'ink' is not finite for 1 of 2 scans",
+        ),
         ({"predictions": {"ink": np.array([1.0])}}, "prediction 'ink' has 1 values"),
         ({"predictions": {}}, "targets and predictions name different measures"),
         ({"targets": {}, "predictions": {}}, "predicted nothing"),
@@ -229,7 +241,11 @@ def test_exhibits_are_described_and_stored_without_pickle(tmp_path: Path) -> Non
     panel = Panel("scan", image, "gray", "cm", (0, 5))
     files = exhibit_files([Exhibit("k", "Title", "the first", (panel,), 1.5, {"age": "40"})])
     (described,) = json.loads(files["exhibits.json"])
-    assert (described["rule"], described["pixel_aspect"], described["facts"]) == ("the first", 1.5, {"age": "40"})
+    assert (described["rule"], described["pixel_aspect"], described["facts"]) == (
+        "the first",
+        1.5,
+        {"age": "40"},
+    )
     (tmp_path / "e.npz").write_bytes(files["exhibits.npz"])
     with np.load(tmp_path / "e.npz", allow_pickle=False) as arrays:
         assert np.array_equal(arrays[described["panels"][0]["array"]], image)
@@ -262,8 +278,6 @@ def test_costs_are_those_of_the_block() -> None:
 
 def test_every_trial_starts_from_the_same_state() -> None:
     def draw() -> tuple[float, float]:
-        import random
-
         return random.random(), float(np.random.random())  # noqa: S311, NPY002
 
     with prepared_process(seed=5, threads=1, libraries=("json",)):
@@ -275,8 +289,7 @@ def test_every_trial_starts_from_the_same_state() -> None:
 
 def test_torch_is_seeded_where_the_domain_names_it() -> None:
     with prepared_process(seed=5, threads=1, libraries=("torch",)):
-        import torch
-
+        torch = importlib.import_module("torch")
         first = torch.rand(3)
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()

@@ -70,9 +70,7 @@ def answer(comparison: Comparison) -> Answer:
         detail = f"Difference to {columns[rival].title}: {effect}; {size}."
         verdict, winner = "inconclusive", ""
     else:
-        headline = (
-            f"{columns[best].title} is best: {level}, better than {_join([columns[k].title for k in arms[1:]])}."
-        )
+        headline = f"{columns[best].title} is best: {level}, better than {_join([columns[k].title for k in arms[1:]])}."
         detail = f"Lead over the runner-up {columns[rival].title}: {effect}; {size}."
         verdict, winner = "winner", columns[best].title
     return Answer(
@@ -123,11 +121,15 @@ def _seeds(run: Run, comparisons: Sequence[Comparison]) -> list[str]:
             "One pretraining seed per arm: the intervals speak about these weights (artifacts), not about the"
             " pretraining procedures. Another pretraining seed may change the order."
         )
-    units = {column.units for one in comparisons for column in one.columns if not column.baseline and column.done}
+    units = {
+        column.units for one in comparisons for column in one.columns if not column.baseline and column.done
+    }
     if 1 in units:
         found.append("Where an arm has a single trial, its interval covers patients only, not seeds.")
     if 2 in units:
-        found.append("Two seeds say little about the spread between seeds: their intervals are wide for that reason.")
+        found.append(
+            "Two seeds say little about the spread between seeds: their intervals are wide for that reason."
+        )
     return found
 
 
@@ -138,7 +140,9 @@ def _tuning_artefacts(answers: Sequence[Answer]) -> list[str]:
         mine = [one for one in answers if one.task == task]
         if len(mine) > 1 and len({one.winner for one in mine}) > 1:
             words = [f"{one.winner or 'no winner'} when {' and '.join(one.protocols)}" for one in mine]
-            found.append(f"{mine[0].title}: the protocols disagree ({', '.join(words)}); tuning decides, not only weights.")
+            found.append(
+                f"{mine[0].title}: the protocols disagree ({', '.join(words)}); tuning decides, not only weights."
+            )
     return found
 
 
@@ -207,7 +211,7 @@ def interval(one: Estimate, decimals: int, signed: bool = False) -> str:
 def number(value: float | None, decimals: int, signed: bool = False) -> str:
     """A number with a true minus sign; a dash where there is none."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from reports.answer import answer, warnings
-from reports.export import differences_csv, table_latex, table_name, to_json, twin, values_csv, write_atomically
+from reports.export import (
+    differences_csv,
+    table_latex,
+    table_name,
+    to_json,
+    twin,
+    values_csv,
+    write_atomically,
+)
 from reports.frame import read_run
 from reports.intervals import DRAWS
 from reports.page import render
@@ -23,7 +31,9 @@ def build(folder: Path, draws: int = DRAWS) -> Path:
         for table in comparison.tables:
             stem = folder / "tables" / table_name(comparison, table)
             write_atomically(stem.with_name(f"{stem.name}.csv"), values_csv(run, comparison, table))
-            write_atomically(stem.with_name(f"{stem.name}-differences.csv"), differences_csv(run, comparison, table))
+            write_atomically(
+                stem.with_name(f"{stem.name}-differences.csv"), differences_csv(run, comparison, table)
+            )
             write_atomically(stem.with_name(f"{stem.name}.tex"), table_latex(run, comparison, table))
     write_atomically(folder / "report.json", to_json(twin(run, comparisons, answers, cautions, draws)))
     write_atomically(folder / "report.html", page)

@@ -45,7 +45,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def twin(
-    run: Run, comparisons: Sequence[Comparison], answers: Sequence[Answer], warnings: Sequence[str], draws: int
+    run: Run,
+    comparisons: Sequence[Comparison],
+    answers: Sequence[Answer],
+    warnings: Sequence[str],
+    draws: int,
 ) -> dict[str, Any]:
     """`report.json`: every number of the page, what it estimates and how its interval was made."""
     return {
@@ -57,10 +61,11 @@ def twin(
         "status": run.meta["status"],
         "method": {
             "estimand": "mean over seeds of the statistic on the test split; differences are paired by patient",
-            "interval": "value +- t(degrees_of_freedom) * standard_error of the crossed bootstrap over seeds and patients",
+            "interval": "value +- t(degrees_of_freedom) * standard_error, crossed bootstrap of seeds and patients",
             "level": LEVEL,
             "draws": draws,
-            "p": "two-sided, from t; p_adjusted by Holm within a table and contrast, for the endpoint over contrasts",
+            "p": "two-sided, from t",
+            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts",
             "alpha": ALPHA,
             "minimum_detectable": f"difference found with a power of {POWER}, uncorrected",
         },
@@ -193,7 +198,9 @@ def _latex_cell(cell: Any, decimals: int) -> str:
         return "n/a"
     if cell.value is None:
         return "undefined"
-    numbers = [number(one, decimals).replace("\N{MINUS SIGN}", "-") for one in (cell.value, cell.low, cell.high)]
+    numbers = [
+        number(one, decimals).replace("\N{MINUS SIGN}", "-") for one in (cell.value, cell.low, cell.high)
+    ]
     return f"${numbers[0]}$ [${numbers[1]}$, ${numbers[2]}$]" if cell.low is not None else f"${numbers[0]}$"
 
 
@@ -206,5 +213,9 @@ def latex(text: str) -> str:
     '50 \\\\% of a\\\\_b'
     """
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {char: "\\" + char for char in "&%$#_{}"} | {"²": "$^2$", "<": r"\textless{}", ">": r"\textgreater{}"}
+    special |= {char: "\\" + char for char in "&%$#_{}"} | {
+        "²": "$^2$",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
     return "".join(special.get(char, char) for char in text)

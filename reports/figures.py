@@ -6,7 +6,7 @@ Colour is never the only sign: every arm has its own marker as well, and verdict
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -57,11 +57,15 @@ class Mark:
     note: str = ""
 
 
+def arm_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of every arm, by its place in the declared order."""
+    return {name: STYLES[index % len(STYLES)] for index, name in enumerate(names)}
+
+
 def styles(columns: Sequence[Column]) -> dict[str, tuple[str, str]]:
     """Colour and marker by column key."""
-    arms = [column.key for column in columns if not column.baseline]
-    found = {key: STYLES[index % len(STYLES)] for index, key in enumerate(arms)}
-    return {column.key: found.get(column.key, BASELINE_STYLE) for column in columns}
+    arms = arm_styles(column.name for column in columns if not column.baseline)
+    return {column.key: BASELINE_STYLE if column.baseline else arms[column.name] for column in columns}
 
 
 def endpoint_figure(comparison: Comparison) -> Figure | None:
@@ -136,11 +140,9 @@ def forest_figures(comparison: Comparison, table: str, statistic: StatisticTable
     return figures
 
 
-def draws_figure(tuned: TaskTuning) -> Figure | None:
-    """Validation score by draw: the same draws for every arm."""
-    points = [
-        (arm, STYLES[index % len(STYLES)]) for index, arm in enumerate(tuned.arms) if arm.scores
-    ]
+def draws_figure(tuned: TaskTuning, style: Mapping[str, tuple[str, str]]) -> Figure | None:
+    """Validation score by draw; `style` by name of the arm."""
+    points = [(arm, style[arm.name]) for arm in tuned.arms if arm.scores]
     if not points:
         return None
     summary = "; ".join(
@@ -226,7 +228,8 @@ def symbol(name: str, x: float, y: float, colour: str, size: float = 5.0) -> str
     """One marker, as SVG."""
     if name.startswith("circle"):
         fill = "#ffffff" if name.endswith("open") else colour
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size - 0.5}" fill="{fill}" stroke="{colour}" stroke-width="1.6"/>'
+        place = f'cx="{x:.1f}" cy="{y:.1f}" r="{size - 0.5}"'
+        return f'<circle {place} fill="{fill}" stroke="{colour}" stroke-width="1.6"/>'
     s = size
     shapes: Mapping[str, Sequence[tuple[float, float]]] = {
         "square": [(-s + 1, -s + 1), (s - 1, -s + 1), (s - 1, s - 1), (-s + 1, s - 1)],
@@ -324,9 +327,7 @@ def _forest_summary(contrasts: Sequence[Contrast], indices: Sequence[int], title
     return f"{'; '.join(words)} (of {len(indices)})"
 
 
-def _draws_svg(
-    tuned: TaskTuning, points: Sequence[tuple[Any, tuple[str, str]]], summary: str
-) -> str:
+def _draws_svg(tuned: TaskTuning, points: Sequence[tuple[Any, tuple[str, str]]], summary: str) -> str:
     draws = sorted({draw for arm, _ in points for draw, _ in arm.scores})
     scores = [score for arm, _ in points for _, score in arm.scores]
     ticks = nice_ticks(min(scores), max(scores))
@@ -344,7 +345,9 @@ def _draws_svg(
         f' aria-label="{escape(summary)}">'
     ]
     for tick in ticks:
-        parts.append(f'<line x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{GRID}"/>')
+        parts.append(
+            f'<line x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{GRID}"/>'
+        )
         parts.append(
             f'<text x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end" fill="{MUTED}" font-size="12">'
             f"{tick_label(tick, ticks)}</text>"

@@ -14,8 +14,8 @@ with the mean squares of seeds, patients and residual of the jackknife pseudoval
 
 Each source is resampled with one draw fewer than it has units (McCarthy & Snowden 1985): the usual bootstrap
 underestimates a variance by (S - 1)/S, half of it for two seeds. For a mean the squared standard error is
-then exactly :math:`(M_s + M_p + M_e)/(SN)`, which counts the residual twice too often (Owen 2007: no bootstrap of
-crossed data is exact): the intervals err on the wide side.
+then exactly :math:`(M_s + M_p + M_e)/(SN)`, which counts the residual twice too often (Owen 2007: no
+bootstrap of crossed data is exact): the intervals err on the wide side.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Resampled:
     def minus(self, other: Resampled) -> Resampled:
         """The difference to another arm, drawn with the same patients (and seeds, where they are shared).
 
-        A single trial is the same in every resample of the other side's seeds. Two arms with several seeds each,
+        A single trial is the same in every resample of the other side's seeds. Two arms with several seeds,
         none of them shared, are resampled one by one: see `IndependentDifference`.
         """
         value, draws = self.value - other.value, self.draws - other.draws
@@ -333,7 +333,7 @@ def _counts(rng: np.random.Generator, draws: int, units: int) -> Array:
     picked = rng.integers(units, size=(draws, units - 1))
     picked += np.arange(draws)[:, None] * units
     counts = np.bincount(picked.ravel(), minlength=draws * units).reshape(draws, units)
-    return counts * (units / (units - 1))
+    return np.asarray(counts * (units / (units - 1)), dtype=np.float64)
 
 
 def _number(value: float) -> float | None:

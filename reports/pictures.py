@@ -111,7 +111,9 @@ def _view(key: str, arms: Sequence[tuple[str, Mapping[str, Any], tuple[Picture, 
 def _reader(run: Run) -> Any:
     def read(key: str) -> list[tuple[Mapping[str, Any], tuple[Picture, ...]]]:
         if not KEY.fullmatch(key):
-            raise RecordsError(f"trials.parquet: {key!r} is no key of a trial", mend="keys are SHA-256 in hex")
+            raise RecordsError(
+                f"trials.parquet: {key!r} is no key of a trial", mend="keys are SHA-256 in hex"
+            )
         return read_exhibits(run.folder / "trials" / key)
 
     return read

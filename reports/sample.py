@@ -110,7 +110,7 @@ def shared_seeds(first: Sequence[SeedKey], second: Sequence[SeedKey]) -> list[tu
     """Positions of the replicates that two entries have in common; `None` where they are not paired.
 
     An entry with one pretraining seed is compared by its final seeds. Entries are not paired if one of them
-    has a single replicate, if one has several pretraining seeds and the other has one, or if no seed is shared.
+    has a single replicate, if one has several pretraining seeds and the other one, or if no seed is shared.
     """
     if len(first) == 1 or len(second) == 1:
         return None

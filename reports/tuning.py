@@ -92,9 +92,7 @@ def tuning(run: Run, comparisons: Sequence[Comparison]) -> list[TaskTuning]:
             for arm in arms
         }
         found.append(
-            TaskTuning(
-                name, task["title"], task["space"], task["primary"]["label"], len(drawn) == 1, arms
-            )
+            TaskTuning(name, task["title"], task["space"], task["primary"]["label"], len(drawn) == 1, arms)
         )
     return found
 
@@ -127,9 +125,7 @@ def _arm(
     comparisons: Sequence[Comparison],
 ) -> ArmTuning:
     own = trials.filter(pl.col("strategy") == arm).sort("draw")
-    count = {
-        status: len(own.filter(pl.col("status") == status)) for status in ("done", "failed", "blocked")
-    }
+    count = {status: len(own.filter(pl.col("status") == status)) for status in ("done", "failed", "blocked")}
     scored = own.filter(pl.col("validation_score").is_not_null() & pl.col("draw").is_not_null())
     return ArmTuning(
         arm,

@@ -12,7 +12,7 @@ from registry.contracts import InputError, Weights
 def weights_of(module: nn.Module) -> Weights:
     """The state dictionary of `module` as arrays, on the CPU and independent of the module."""
     return {
-        name: np.ascontiguousarray(tensor.detach().cpu().contiguous().numpy().copy())
+        name: np.array(tensor.detach().cpu().numpy(), order="C")
         for name, tensor in module.state_dict().items()
     }
 

@@ -136,7 +136,9 @@ def joint_weights(model: Any, vertices: np.ndarray) -> tuple[np.ndarray, np.ndar
     bones = model.vertex_bone_indices.numpy()[vertices]
     strongest = np.argsort(-weights, axis=1, kind="stable")[:, :JOINTS_PER_VERTEX]
     weights = np.take_along_axis(weights, strongest, axis=1)
-    return np.take_along_axis(bones, strongest, axis=1).astype(np.uint8), weights / weights.sum(1, keepdims=True)
+    return np.take_along_axis(bones, strongest, axis=1).astype(np.uint8), weights / weights.sum(
+        1, keepdims=True
+    )
 
 
 def distribution_tables(model: Any) -> dict[str, np.ndarray]:
@@ -164,7 +166,9 @@ def symmetric(points: torch.Tensor, mirror: np.ndarray) -> torch.Tensor:
 
 def main() -> None:
     """Distil, write, measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", type=Path)
     parser.add_argument("--bodies", type=int, default=1000, help="bodies that make the basis")
     parser.add_argument("--held-out", type=int, default=200, help="bodies that measure the error")
@@ -194,7 +198,9 @@ def main() -> None:
     points = symmetric(weights @ shapes + template, mirror)
     mean = points.mean(dim=0)
     _, spread, basis = torch.linalg.svd(points - mean, full_matrices=False)
-    scale = spread[: options.rank] / math.sqrt(options.bodies)  # a coefficient of one is one standard deviation
+    scale = spread[: options.rank] / math.sqrt(
+        options.bodies
+    )  # a coefficient of one is one standard deviation
     basis = basis[: options.rank]
     bones, bone_weights = joint_weights(model, vertices)
     np.savez_compressed(

@@ -50,7 +50,9 @@ def binned_spectrum(kilovolts: float, filters_mm: dict[str, float]) -> tuple[np.
 
 def main() -> None:
     """Write the file named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", type=Path)
     output: Path = parser.parse_args().output
     record: dict[str, object] = {

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +104,11 @@ def _build(specification: CohortSpecification, folder: Path, workers: int, progr
         _prepare(partial, specification.fingerprint())
         plan = plan_cohort(specification)
         check_no_leak(
-            {f"{part}/{split}": [patient.key for patient in plan[part][split]] for part in PARTS for split in SPLITS}
+            {
+                f"{part}/{split}": [patient.key for patient in plan[part][split]]
+                for part in PARTS
+                for split in SPLITS
+            }
         )
         chunks = _chunks(plan, partial)
         _simulate_chunks(specification, chunks, workers, progress)
@@ -125,7 +130,8 @@ def _existing(specification: CohortSpecification, folder: Path) -> Manifest | No
         raise DataError(f"{folder} exists and is no cohort", mend="choose another folder or remove it")
     if read_manifest(folder).fingerprint != specification.fingerprint():
         raise DataError(
-            f"{folder} holds another cohort (its fingerprint differs)", mend="choose another folder or remove it"
+            f"{folder} holds another cohort (its fingerprint differs)",
+            mend="choose another folder or remove it",
         )
     return verify(folder)
 
@@ -148,7 +154,12 @@ def _chunks(plan: Plan, partial: Path) -> list[_Chunk]:
             for start in range(0, len(patients), CHUNK_PATIENTS):
                 name = f"{part}-{split}-{start:06d}.npz"
                 chunks.append(
-                    _Chunk(part, split, tuple(patients[start : start + CHUNK_PATIENTS]), partial / "chunks" / name)
+                    _Chunk(
+                        part,
+                        split,
+                        tuple(patients[start : start + CHUNK_PATIENTS]),
+                        partial / "chunks" / name,
+                    )
                 )
     return chunks
 
@@ -196,9 +207,11 @@ def _simulate_chunk(specification: CohortSpecification, chunk: _Chunk) -> None:
     with threadpool_limits(limits=1):
         patients = [simulate_patient(specification, planned) for planned in chunk.patients]
     pairs = [(patient, visit) for patient in patients for visit in patient.visits]
-    arrays: dict[str, npt.NDArray[np.generic]] = {
+    arrays: dict[str, Any] = {
         "codes": np.stack([visit.scan.codes for _, visit in pairs]),
-        "rows": np.frombuffer(json.dumps([_row(patient, visit) for patient, visit in pairs]).encode(), np.uint8),
+        "rows": np.frombuffer(
+            json.dumps([_row(patient, visit) for patient, visit in pairs]).encode(), np.uint8
+        ),
         "resampled": np.array(sum(patient.resampled for patient in patients)),
         "saturated": np.array(sum(visit.scan.saturated for _, visit in pairs)),
     }
@@ -278,7 +291,9 @@ def _pack_split(chunks: list[_Chunk], partial: Path, part: str, split: str) -> S
         if "vertices" in arrays:
             if vertices is None:
                 shape = (scans, *arrays["vertices"].shape[1:])
-                vertices = np.lib.format.open_memmap(folder / VERTICES, mode="w+", dtype=np.float32, shape=shape)
+                vertices = np.lib.format.open_memmap(
+                    folder / VERTICES, mode="w+", dtype=np.float32, shape=shape
+                )
             vertices[stretch] = arrays["vertices"]
         rows += json.loads(arrays["rows"].tobytes())
         resampled += int(arrays["resampled"])

@@ -111,7 +111,8 @@ def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float
     """Predicted share of fat in body mass.
 
     Deurenberg, Weststrate and Seidell (1991): adults ``1.20 BMI + 0.23 age - 10.8 male - 5.4``, children
-    ``1.51 BMI - 0.70 age - 3.6 male + 1.4`` percent. Muscular bodies of the same BMI have less (our term).
+    ``1.51 BMI - 0.70 age - 3.6 male + 1.4`` percent. Muscular bodies of the same BMI have less (our term), and
+    the result is bent into 7 to 52 %.
     """
     male, age = float(phenotypes.sex == "male"), phenotypes.age_years
     if age >= ADULT_YEARS:
@@ -119,7 +120,13 @@ def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float
     else:
         percent = 1.51 * bmi_kg_m2 - 0.70 * age - 3.6 * male + 1.4
     percent += percent_points - 14.0 * (phenotypes.muscle - 0.5)
-    return float(np.clip(percent, 7.0, 52.0)) / 100.0
+    return _softly_limited(percent, 7.0, 52.0) / 100.0
+
+
+def _softly_limited(value: float, low: float, high: float, softness: float = 1.5) -> float:
+    """A value bent, not clipped, into a range, so that no two bodies are set to the same limit."""
+    value = low + softness * float(np.logaddexp(0.0, (value - low) / softness))
+    return high - softness * float(np.logaddexp(0.0, (high - value) / softness))
 
 
 def bone_mineral_g(phenotypes: Phenotypes, stature_cm: float, volume_l: float, factor: float) -> float:
@@ -128,13 +135,13 @@ def bone_mineral_g(phenotypes: Phenotypes, stature_cm: float, volume_l: float, f
     The powers of stature and size and the decline after 50 years are plausible, not fitted to data.
     """
     male = phenotypes.sex == "male"
-    reference_g, stature, volume = (2750.0, 176.0, 80.0) if male else (2200.0, 163.0, 68.0)
+    reference_g, stature, volume = (2880.0, 176.0, 80.0) if male else (2250.0, 163.0, 68.0)
     mineral = reference_g * (stature_cm / stature) ** 2.6 * (volume_l / volume) ** 0.25
     if phenotypes.age_years < 18:
         mineral *= 0.86
     else:
         mineral *= 1.0 - 0.004 * max(0.0, phenotypes.age_years - 50.0) * (1.0 if male else 1.8)
-    return mineral * factor
+    return float(mineral * factor)
 
 
 def visceral_share(phenotypes: Phenotypes, factor: float) -> float:
@@ -182,7 +189,14 @@ def compose(
     target = fat_fraction(phenotypes, volume_l / (stature_cm / 100.0) ** 2, individual.fat_percent_points)
     visceral = visceral_share(phenotypes, individual.visceral_factor)
     inner = _inner_surface(
-        model, body, phenotypes, individual, target, visceral, mineral_g, float(air_cm.sum()) * grid.pixel_area_cm2
+        model,
+        body,
+        phenotypes,
+        individual,
+        target,
+        visceral,
+        mineral_g,
+        float(air_cm.sum()) * grid.pixel_area_cm2,
     )
     inner_cm = np.clip(thickness_map(inner, model.faces, grid), 0.0, thickness)
     adipose_cm = thickness - inner_cm
@@ -204,11 +218,20 @@ def _region_map(cover: Array) -> np.ndarray:
 
 
 def _mineral_map(
-    model: BodyModel, body: Body, stature_cm: float, mineral_g: float, individual: Individual, thickness: Array, grid: Grid
+    model: BodyModel,
+    body: Body,
+    stature_cm: float,
+    mineral_g: float,
+    individual: Individual,
+    thickness: Array,
+    grid: Grid,
 ) -> Array:
     maps = skeleton_maps(model, body, stature_cm, grid)
     total = sum(
-        (MINERAL_SHARES[name] * individual.bone_group_factors[name] * chords for name, chords in maps.items()),
+        (
+            MINERAL_SHARES[name] * individual.bone_group_factors[name] * chords
+            for name, chords in maps.items()
+        ),
         np.zeros(grid.shape),
     )
     blurred = np.where(thickness > 0.5, gaussian_filter(total, POINT_SPREAD_PIXELS), 0.0)
@@ -231,8 +254,10 @@ def _air_map(
     chest = (joint["spine02"] + joint["neck01"]) / 2
     lungs = np.zeros(grid.shape)
     size = scale * individual.lung_factor
-    for side, axes in ((1.0, (4.3, 5.2, 9.5)), (-1.0, (4.8, 5.2, 10.5))):
-        lungs += ellipsoid_chords_cm(chest + [7.3 * scale * side, 0, 0], size * np.array(axes), 0.1 * side, grid=grid)
+    for side, axes in ((1.0, (4.9, 5.8, 10.5)), (-1.0, (5.3, 5.8, 11.5))):
+        lungs += ellipsoid_chords_cm(
+            chest + [6.9 * scale * side, 0, 0], size * np.array(axes), 0.1 * side, grid=grid
+        )
     heart = ellipsoid_chords_cm(
         chest + scale * np.array([2.5, 0, -4.0]), scale * np.array([5.5, 4.0, 6.0]), 0.6, grid=grid
     )
@@ -306,6 +331,6 @@ def _add_texture(
 ) -> tuple[Array, Array]:
     """Exchange equal masses of fat and lean, smooth over about three pixels: islands of muscle and fat."""
     field = gaussian_filter(generator.standard_normal(fat.shape), (1.2, 2.4))
-    field /= max(float(field.std()), 1e-12)
+    field = np.asarray(field) / max(float(field.std()), 1e-12)
     exchanged = np.clip(amplitude * field * np.minimum(fat, lean), -0.9 * fat, 0.9 * lean)
     return fat + exchanged, lean - exchanged

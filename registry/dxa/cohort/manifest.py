@@ -14,7 +14,7 @@ from registry.contracts import DataError
 from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification, describe
 
 MANIFEST_NAME = "cohort.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 _REBUILD = "delete the folder and build or import the cohort again"
 
 

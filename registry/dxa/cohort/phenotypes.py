@@ -73,7 +73,8 @@ def sample_phenotypes(
         sex=sex,
         age_years=age_years,
         height=conditional("height"),
-        weight=MAXIMUM_WEIGHT["adult" if age_years >= ADULT_YEARS else "child"] * float(generator.beta(*WEIGHT_SHAPE)),
+        weight=MAXIMUM_WEIGHT["adult" if age_years >= ADULT_YEARS else "child"]
+        * float(generator.beta(*WEIGHT_SHAPE)),
         muscle=conditional("muscle"),
         proportions=conditional("proportions"),
         ancestry=(float(shares[0]), float(shares[1]), float(shares[2])),

@@ -37,7 +37,9 @@ def thickness_map(
     samples
         Samples per pixel along rows and columns.
     """
-    thickness, _ = _rasterise(*_arguments(vertices_cm, faces, grid, samples), np.zeros(len(faces), np.int64), 1)
+    thickness, _ = _rasterise(
+        *_arguments(vertices_cm, faces, grid, samples), np.zeros(len(faces), np.int64), 1
+    )
     return np.asarray(thickness)
 
 

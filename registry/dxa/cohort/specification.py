@@ -61,9 +61,7 @@ class PartSpecification(_Strict):
                 raise ValueError("give train, validation and test, or scans with or without fractions")
         elif any(count is not None for count in counts):
             raise ValueError("give either scans or the counts train, validation and test, not both")
-        if self.fractions is not None and (
-            min(self.fractions) <= 0 or abs(sum(self.fractions) - 1.0) > 1e-9
-        ):
+        if self.fractions is not None and (min(self.fractions) <= 0 or abs(sum(self.fractions) - 1.0) > 1e-9):
             raise ValueError(f"fractions must be positive and sum to 1, not {list(self.fractions)}")
         return self
 
@@ -217,7 +215,8 @@ class CohortSpecification(_Strict):
             return cls.model_validate(dict(data))
         except ValidationError as error:
             raise InputError(
-                f"{source}: {describe(error)}", mend="correct these keys; docs/cohort.md lists what a cohort has"
+                f"{source}: {describe(error)}",
+                mend="correct these keys; docs/cohort.md lists what a cohort has",
             ) from error
 
 

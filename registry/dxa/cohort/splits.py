@@ -76,12 +76,17 @@ def plan_cohort(specification: CohortSpecification) -> dict[str, dict[str, list[
         generator = np.random.default_rng(
             np.random.SeedSequence(specification.seed, spawn_key=(_PLAN, part_number))
         )
-        returning = {name: min(round(specification.second_visit_share * n), n // 2) for name, n in counts.items()}
+        returning = {
+            name: min(round(specification.second_visit_share * n), n // 2) for name, n in counts.items()
+        }
         quotas = {name: counts[name] - returning[name] for name in SPLITS}
         patients = sum(quotas.values())
         youngest, oldest = specification.age_years
         # One age from each of as many equal stretches, so that small cohorts cover the range too.
-        ages = youngest + (oldest - youngest) * (generator.permutation(patients) + generator.random(patients)) / patients
+        ages = (
+            youngest
+            + (oldest - youngest) * (generator.permutation(patients) + generator.random(patients)) / patients
+        )
         sexes = generator.permutation(np.arange(patients) % 2)
         split_of = stratified_split(ages.tolist(), [str(sex) for sex in sexes], quotas, generator)
         members: dict[str, list[int]] = {name: [] for name in SPLITS}

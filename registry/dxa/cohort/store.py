@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,22 @@ from registry.dxa.imaging.geometry import GRID
 if TYPE_CHECKING:
     import polars
 
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
 SCANS = "scans.npy"
 SUBJECTS = "subjects.parquet"
 VERTICES = "vertices.npy"
-SUBJECT_COLUMNS = ("patient", "scan_id", "visit", "sex", "age_years", "stature_cm", "mass_kg", "bmi_kg_m2", *MEASURES)
+SUBJECT_COLUMNS = (
+    "patient",
+    "scan_id",
+    "visit",
+    "sex",
+    "age_years",
+    "stature_cm",
+    "mass_kg",
+    "bmi_kg_m2",
+    *MEASURES,
+)
 _MEND = "delete the folder and build or import the cohort again"
 
 __all__ = ["Split", "open_split", "read_manifest", "verify"]
@@ -57,7 +69,7 @@ class Split:
     @cached_property
     def scans(self) -> npt.NDArray[np.uint16]:
         """Codes, memory-mapped and read-only, shape (scans, 150, 109, 6)."""
-        return _open_array(self.folder / SCANS, np.dtype(np.uint16), (*GRID.shape, len(CHANNELS)))
+        return _open_array(self.folder / SCANS, np.uint16, (*GRID.shape, len(CHANNELS)))
 
     @cached_property
     def subjects(self) -> polars.DataFrame:
@@ -101,8 +113,10 @@ class Split:
         """
         path = self.folder / VERTICES
         if not path.exists():
-            raise DataError(f"{path} does not exist: part '{self.part}' has no surfaces", mend="open part 'paired'")
-        return _open_array(path, np.dtype(np.float32), (None, 3))
+            raise DataError(
+                f"{path} does not exist: part '{self.part}' has no surfaces", mend="open part 'paired'"
+            )
+        return _open_array(path, np.float32, (None, 3))
 
 
 def open_split(folder: Path, part: str, split: str) -> Split:
@@ -170,7 +184,9 @@ def _check_content(split: Split, scans: int) -> None:
         if int(split.scans[start : start + 64].max()) > MAXIMUM_CODE:
             raise DataError(f"{split.folder / SCANS}: a value exceeds {MAXIMUM_CODE} (14 bits)", mend=_MEND)
     if (split.folder / VERTICES).exists() and len(split.vertices) != scans:
-        raise DataError(f"{split.folder / VERTICES} has {len(split.vertices)} surfaces, not {scans}", mend=_MEND)
+        raise DataError(
+            f"{split.folder / VERTICES} has {len(split.vertices)} surfaces, not {scans}", mend=_MEND
+        )
 
 
 def _within(folder: Path, name: str) -> Path:
@@ -192,9 +208,9 @@ def _check_size(path: Path, expected: FileRecord) -> None:
         raise DataError(f"{path} is truncated or altered: {size} bytes, not {expected.bytes}", mend=_MEND)
 
 
-def _open_array(path: Path, dtype: np.dtype[np.generic], shape: tuple[int | None, ...]) -> npt.NDArray[np.generic]:
+def _open_array(path: Path, dtype: type[_Scalar], shape: tuple[int | None, ...]) -> npt.NDArray[_Scalar]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[_Scalar] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read ({error})", mend=_MEND) from error
     fits = array.ndim == len(shape) + 1 and all(
@@ -203,9 +219,10 @@ def _open_array(path: Path, dtype: np.dtype[np.generic], shape: tuple[int | None
     if array.dtype != dtype or not fits:
         expected = ("scans", *("any" if size is None else size for size in shape))
         raise DataError(
-            f"{path} holds {array.dtype} of shape {array.shape}, not {dtype} of shape {expected}", mend=_MEND
+            f"{path} holds {array.dtype} of shape {array.shape}, not {np.dtype(dtype)} of shape {expected}",
+            mend=_MEND,
         )
-    return np.asarray(array) if isinstance(array, np.memmap) is False else array
+    return array
 
 
 def _read_subjects(path: Path) -> polars.DataFrame:

@@ -134,7 +134,8 @@ def simulate_patient(specification: CohortSpecification, planned: PlannedPatient
         lying = _draw_visits(model, specification, planned, attempt)
         if lying is not None:
             visits = tuple(
-                _scan_visit(model, specification, planned, number, body) for number, body in enumerate(lying, 1)
+                _scan_visit(model, specification, planned, number, body)
+                for number, body in enumerate(lying, 1)
             )
             return Patient(planned, visits, attempt)
     raise DataError(
@@ -200,7 +201,13 @@ def _lie_down(
     pose = sample_pose(variation, (30.0, 30.0), generator)
     pose = dataclasses.replace(pose, arms=fitting_arm_angles(model, rest, pose, variation, generator))
     placement = Placement(
-        across_cm=float(np.clip(generator.normal(0.0, variation.across_sd_cm), -variation.across_limit_cm, variation.across_limit_cm)),
+        across_cm=float(
+            np.clip(
+                generator.normal(0.0, variation.across_sd_cm),
+                -variation.across_limit_cm,
+                variation.across_limit_cm,
+            )
+        ),
         along_cm=float(generator.normal(0.0, variation.along_sd_cm)),
         rotation_deg=float(generator.normal(0.0, variation.rotation_sd_deg)),
     )

@@ -17,7 +17,7 @@ from typing import Any
 from registry.contracts import InputError
 
 #: What a storage that cannot take one more byte answers.
-STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 #: Ends the name of a folder that is being written.
 PARTIAL = ".partial"
 

@@ -95,7 +95,7 @@ def execute(payload: Payload) -> dict[str, Any]:
         return {"key": payload["key"], "status": "done", "row": row, "test_openings": row["test_openings"]}
     try:
         attempt.work()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         storage = storage_failure_in(error)
         attempt.row |= {"status": "failed", "finished": utc_now(), "error": _last_line(error)}
         return {

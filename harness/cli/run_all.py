@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
       harness run-all --suite quick --strategies imagenet,dxa_vae --output runs/two
       harness run-all --suite mine.toml --plugin my_strategy.py --executor inline
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request ends like Ctrl-C
     workers = workers or len(os.sched_getaffinity(0))
     request = request_from(**what, workers=workers)
     console = Console(stderr=False, soft_wrap=False)

@@ -31,14 +31,13 @@ def print_summary(console: Console, finished: Finished) -> None:
     found = endpoints(primaries, *tables)
     titles = {arm["name"]: arm["title"] for arm in described["arms"]}
     for task in described["tasks"]:
-        _print_task(
-            console,
-            task,
-            primaries[task["name"]],
-            [cell for cell in described["cells"] if cell["task"] == task["name"]],
-            titles,
-            [endpoint for endpoint in found if endpoint.task == task["name"]],
-        )
+        cells = [
+            {**cell, "title": titles[cell["strategy"]]}
+            for cell in described["cells"]
+            if cell["task"] == task["name"]
+        ]
+        of_task = [endpoint for endpoint in found if endpoint.task == task["name"]]
+        _print_task(console, task, cells, of_task)
     console.print("means over final trials; n is their number", style="dim")
     if finished.simulated:
         console.print(SIMULATED, style="bold yellow")
@@ -48,14 +47,13 @@ def print_summary(console: Console, finished: Finished) -> None:
 def _print_task(
     console: Console,
     task: Mapping[str, Any],
-    primary: PrimaryEndpoint,
-    cells: list[Mapping[str, Any]],
-    titles: Mapping[str, str],
+    cells: list[dict[str, Any]],
     found: list[Endpoint],
 ) -> None:
-    better = "higher" if primary.direction == "max" else "lower"
+    primary = task["primary"]
+    better = "higher" if primary["direction"] == "max" else "lower"
     console.print(
-        f"\n[bold]{escape(task['title'])}[/bold]: {escape(primary.label)} on test, {better} is better",
+        f"\n[bold]{escape(task['title'])}[/bold]: {escape(primary['label'])} on test, {better} is better",
         soft_wrap=True,
         highlight=False,
     )
@@ -65,9 +63,7 @@ def _print_task(
         table.add_column(column, justify="right")
     for cell in cells:
         columns = _columns(found, cell["strategy"], baseline=False)
-        table.add_row(
-            escape(titles[cell["strategy"]]), *(columns if cell["applicable"] else ["N/A", "", "N/A", ""])
-        )
+        table.add_row(escape(cell["title"]), *(columns if cell["applicable"] else ["N/A", "", "N/A", ""]))
     for baseline in task["baselines"]:
         columns = _columns(found, baseline, baseline=True)
         table.add_row(f"{escape(baseline)} (baseline)", *columns, style="dim")

@@ -187,8 +187,8 @@ def _baselines(
     contrast, difference = min(known, key=lambda pair: sign * (pair[1].estimate.value or 0.0))
     words = {"better": "better than", "worse": "worse than", "inconclusive": "not separated from"}
     return (
-        f"{columns[best].title} is {words[difference.verdict]} the best baseline,"
-        f" {columns[contrast.second].title}: {interval(difference.estimate, decimals, signed=True)}.",
+        f"{columns[best].title} is {words[difference.verdict]} the best baseline"
+        f" ({columns[contrast.second].title}): {interval(difference.estimate, decimals, signed=True)}.",
     )
 
 
@@ -212,7 +212,8 @@ def number(value: float | None, decimals: int, signed: bool = False) -> str:
     """A number with a true minus sign; a dash where there is none."""
     if value is None:
         return "\N{EN DASH}"
-    text = f"{value:{'+' if signed else ''}.{decimals}f}"
+    rounded = round(value, decimals) + 0.0  # no negative zero
+    text = f"{rounded:{'+' if signed else ''}.{decimals}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

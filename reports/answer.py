@@ -70,7 +70,8 @@ def answer(comparison: Comparison) -> Answer:
         detail = f"Difference to {columns[rival].title}: {effect}; {size}."
         verdict, winner = "inconclusive", ""
     else:
-        headline = f"{columns[best].title} is best: {level}, better than {_join([columns[k].title for k in arms[1:]])}."
+        others = _join([columns[key].title for key in arms[1:]])
+        headline = f"{columns[best].title} is best: {level}, better than {others}."
         detail = f"Lead over the runner-up {columns[rival].title}: {effect}; {size}."
         verdict, winner = "winner", columns[best].title
     return Answer(
@@ -108,8 +109,8 @@ def _gaps(comparison: Comparison) -> list[str]:
         if lines:
             worst = max(line.left_out for line in lines)
             found.append(
-                f"{name}, {table.title}: up to {worst} test scans lack a value in some column and are left out"
-                " for all of them."
+                f"{name}, {table.title}: up to {worst} test scans lack a value in some column and are"
+                " left out for all of them."
             )
     return found
 
@@ -141,7 +142,8 @@ def _tuning_artefacts(answers: Sequence[Answer]) -> list[str]:
         if len(mine) > 1 and len({one.winner for one in mine}) > 1:
             words = [f"{one.winner or 'no winner'} when {' and '.join(one.protocols)}" for one in mine]
             found.append(
-                f"{mine[0].title}: the protocols disagree ({', '.join(words)}); tuning decides, not only weights."
+                f"{mine[0].title}: the protocols disagree ({', '.join(words)}):"
+                " hyperparameters decide here, not weights alone."
             )
     return found
 

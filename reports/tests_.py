@@ -28,8 +28,8 @@ class Difference:
     p, p_adjusted
         Two-sided, raw and after Holm's correction; `None` where there is no interval.
     verdict
-        `better` or `worse` (of the first arm) where `p_adjusted` is below .05; `inconclusive` otherwise, which
-        does not claim that the arms are equal; `not judged` where neither direction is better.
+        `better` or `worse` (of the first arm) where `p_adjusted` is below .05; `inconclusive` otherwise,
+        which does not claim that the arms are equal; `not judged` where neither direction is better.
     minimum_detectable
         The smallest true difference that this design would have found with a power of 80 %.
     """

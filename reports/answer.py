@@ -70,7 +70,8 @@ def answer(comparison: Comparison) -> Answer:
         detail = f"Difference to {columns[rival].title}: {effect}; {size}."
         verdict, winner = "inconclusive", ""
     else:
-        headline = f"{columns[best].title} is best: {level}, better than {_join([columns[k].title for k in arms[1:]])}."
+        others = _join([columns[key].title for key in arms[1:]])
+        headline = f"{columns[best].title} is best: {level}, better than {others}."
         detail = f"Lead over the runner-up {columns[rival].title}: {effect}; {size}."
         verdict, winner = "winner", columns[best].title
     return Answer(
@@ -108,8 +109,8 @@ def _gaps(comparison: Comparison) -> list[str]:
         if lines:
             worst = max(line.left_out for line in lines)
             found.append(
-                f"{name}, {table.title}: up to {worst} test scans lack a value in some column and are left out"
-                " for all of them."
+                f"{name}, {table.title}: up to {worst} test scans lack a value in some column and are"
+                " left out for all of them."
             )
     return found
 
@@ -141,7 +142,8 @@ def _tuning_artefacts(answers: Sequence[Answer]) -> list[str]:
         if len(mine) > 1 and len({one.winner for one in mine}) > 1:
             words = [f"{one.winner or 'no winner'} when {' and '.join(one.protocols)}" for one in mine]
             found.append(
-                f"{mine[0].title}: the protocols disagree ({', '.join(words)}); tuning decides, not only weights."
+                f"{mine[0].title}: the protocols disagree ({', '.join(words)}):"
+                " hyperparameters decide here, not weights alone."
             )
     return found
 
@@ -187,8 +189,8 @@ def _baselines(
     contrast, difference = min(known, key=lambda pair: sign * (pair[1].estimate.value or 0.0))
     words = {"better": "better than", "worse": "worse than", "inconclusive": "not separated from"}
     return (
-        f"{columns[best].title} is {words[difference.verdict]} the best baseline,"
-        f" {columns[contrast.second].title}: {interval(difference.estimate, decimals, signed=True)}.",
+        f"{columns[best].title} is {words[difference.verdict]} the best baseline"
+        f" ({columns[contrast.second].title}): {interval(difference.estimate, decimals, signed=True)}.",
     )
 
 
@@ -212,7 +214,8 @@ def number(value: float | None, decimals: int, signed: bool = False) -> str:
     """A number with a true minus sign; a dash where there is none."""
     if value is None:
         return "\N{EN DASH}"
-    text = f"{value:{'+' if signed else ''}.{decimals}f}"
+    rounded = round(value, decimals) + 0.0  # no negative zero
+    text = f"{rounded:{'+' if signed else ''}.{decimals}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -35,6 +35,9 @@ def build(folder: Path, draws: int = DRAWS) -> Path:
                 stem.with_name(f"{stem.name}-differences.csv"), differences_csv(run, comparison, table)
             )
             write_atomically(stem.with_name(f"{stem.name}.tex"), table_latex(run, comparison, table))
-    write_atomically(folder / "report.json", to_json(twin(run, comparisons, answers, cautions, draws)))
+    write_atomically(
+        folder / "report.json",
+        to_json(twin(run, comparisons, answers=answers, warnings=cautions, draws=draws)),
+    )
     write_atomically(folder / "report.html", page)
     return folder / "report.html"

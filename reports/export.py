@@ -20,14 +20,35 @@ from reports.tests_ import ALPHA, POWER
 
 SCHEMA = 1
 
+PLACE = ("simulated", "task", "protocol", "table", "statistic", "row", "label")
+INTERVAL = ("value", "low", "high", "standard_error", "degrees_of_freedom")
 VALUES = (
-    "simulated task protocol table statistic row label group unit kind entry value low high standard_error"
-    " degrees_of_freedom patients scans trials resampled units published missing"
-).split()
+    *PLACE,
+    "group",
+    "unit",
+    "kind",
+    "entry",
+    *INTERVAL,
+    "patients",
+    "scans",
+    "trials",
+    "resampled",
+    "units",
+    "published",
+    "missing",
+)
 DIFFERENCES = (
-    "simulated task protocol table statistic row label first second value low high standard_error"
-    " degrees_of_freedom p p_adjusted verdict minimum_detectable patients pairing"
-).split()
+    *PLACE,
+    "first",
+    "second",
+    *INTERVAL,
+    "p",
+    "p_adjusted",
+    "verdict",
+    "minimum_detectable",
+    "patients",
+    "pairing",
+)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -47,6 +68,7 @@ def write_atomically(path: Path, text: str) -> None:
 def twin(
     run: Run,
     comparisons: Sequence[Comparison],
+    *,
     answers: Sequence[Answer],
     warnings: Sequence[str],
     draws: int,
@@ -60,8 +82,9 @@ def twin(
         "claims": run.meta["claims"],
         "status": run.meta["status"],
         "method": {
-            "estimand": "mean over seeds of the statistic on the test split; differences are paired by patient",
-            "interval": "value +- t(degrees_of_freedom) * standard_error, crossed bootstrap of seeds and patients",
+            "estimand": "mean over seeds of the statistic on test; differences are paired by patient",
+            "interval": "value +- t(degrees_of_freedom) * standard_error",
+            "standard_error": "crossed bootstrap over seeds and patients",
             "level": LEVEL,
             "draws": draws,
             "p": "two-sided, from t",
@@ -162,7 +185,7 @@ def _harmless(value: Any) -> Any:
 
 
 def table_latex(run: Run, comparison: Comparison, table: Table) -> str:
-    """One booktabs table per statistic; needs `\\usepackage{booktabs}`."""
+    """One table per statistic, with the rules of LaTeX's booktabs package."""
     return "\n".join(_latex(run, comparison, table, statistic) for statistic in table.statistics)
 
 
@@ -171,11 +194,11 @@ def _latex(run: Run, comparison: Comparison, table: Table, statistic: StatisticT
     head = " & ".join(["", *(latex(column.title) for column in comparison.columns), "$n$"])
     body = []
     for line in statistic.lines:
-        cells = [_latex_cell(line.cells[column.key], statistic.decimals) for column in comparison.columns]
+        cells = [_latex_cell(line.cells[column.key], line.decimals) for column in comparison.columns]
         unit = f" ({latex(line.unit)})" if line.unit else ""
         body.append(" & ".join([latex(line.label) + unit, *cells, str(line.patients)]) + r" \\")
     caption = (
-        f"{mark}{latex(comparison.title)}, {latex(table.title)}: {latex(statistic.label)} with 95\\,\\% intervals"
+        f"{mark}{latex(comparison.title)}, {latex(table.title)}: {latex(statistic.label)}, 95\\,\\% intervals"
         f" ({' and '.join(comparison.protocols)} hyperparameters; $n$ patients). {latex(table.convention)}"
     )
     lines = [
@@ -205,12 +228,12 @@ def _latex_cell(cell: Any, decimals: int) -> str:
 
 
 def latex(text: str) -> str:
-    """Text with LaTeX's special characters escaped.
+    r"""Text with LaTeX's special characters escaped.
 
     Examples
     --------
-    >>> latex("50 % of a_b")
-    '50 \\\\% of a\\\\_b'
+    >>> print(latex("50 % of a_b"))
+    50 \% of a\_b
     """
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {char: "\\" + char for char in "&%$#_{}"} | {

@@ -27,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from reports.agreement import SHARED, PatientSums, needed, statistic
 
@@ -244,7 +244,7 @@ def estimate(resampled: Resampled, level: float = LEVEL) -> list[Estimate]:
         if undefined[row] <= 0.1 and len(draws) > 1:
             errors[row] = draws.std(ddof=1)
     freedom = degrees_of_freedom(resampled)
-    half = stats.t.ppf(0.5 + level / 2, freedom) * errors
+    half = special.stdtrit(freedom, 0.5 + level / 2) * errors
     return [
         Estimate(
             _number(value),

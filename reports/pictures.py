@@ -146,8 +146,8 @@ def read_exhibits(folder: Path) -> list[tuple[Mapping[str, Any], tuple[Picture, 
 def draw(panel: Mapping[str, Any], image: NDArray[Any], pixel_aspect: float) -> Picture:
     """One array as a picture.
 
-    Values beyond the limits take the end colours; their share is part of the result. Values that are not finite
-    are drawn in green, which no scale contains, and count as beyond.
+    Values beyond the limits take the end colours; their share is part of the result. Values that are not
+    finite are drawn in green, which no scale contains, and count as beyond.
     """
     low, high = (float(limit) for limit in panel["limits"])
     if image.ndim != 2 or not high > low:

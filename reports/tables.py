@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,13 +53,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table under one statistic; `cells` by column key, `None` where there is no number."""
+    """A row of a table under one statistic; `cells` by column key, `None` where there is no number.
+
+    `decimals` are the statistic's, or more where a score is so small that its error would not show.
+    """
 
     key: str
     label: str
     group: str
     unit: str
     direction: str | None
+    decimals: int
     patients: int
     scans: int
     left_out: int
@@ -291,6 +296,7 @@ class _Layout:
                     row["group"],
                     row["unit"],
                     directions[index],
+                    _decimals(declared, [cell[index] for cell in cells.values()]),
                     patients,
                     scans,
                     self.sample.left_out(index) if self.sample else 0,
@@ -339,12 +345,14 @@ class _Layout:
         statistic, direction = primary["statistic"], primary["direction"]
         counts = [self.sample.counts(row) for row in rows] if self.sample else [(0, 0)]
         cells = {key: estimate(self.results[key][statistic].mean_over(rows))[0] for key in self._present()}
+        decimals = max(3, _decimals(self.statistics[statistic], list(cells.values())))
         line = Line(
             primary["metric"],
             primary["label"],
             "",
             self.layout["rows"][rows[0]]["unit"] if len(rows) == 1 else "",
             direction,
+            decimals,
             min(count[0] for count in counts),
             min(count[1] for count in counts),
             max(self.sample.left_out(row) for row in rows) if self.sample else 0,
@@ -363,10 +371,7 @@ class _Layout:
                 Contrast(first, second, kind, self.pairing[first, second][2], (difference,))
                 for (first, second, kind), difference in zip(pairs, judged, strict=True)
             ]
-        decimals = self.statistics[statistic]["decimals"]
-        return StatisticTable(
-            statistic, primary["label"], direction, max(decimals, 3), (line,), tuple(contrasts)
-        )
+        return StatisticTable(statistic, primary["label"], direction, decimals, (line,), tuple(contrasts))
 
 
 def _endpoint(primary: Mapping[str, Any], results: Sequence[_Layout]) -> StatisticTable:
@@ -376,6 +381,14 @@ def _endpoint(primary: Mapping[str, Any], results: Sequence[_Layout]) -> Statist
         if primary["statistic"] in one.statistics and names.issuperset(primary["rows"]):
             return one.endpoint(primary)
     return StatisticTable(primary["statistic"], primary["label"], primary["direction"], 3, (), ())
+
+
+def _decimals(statistic: Mapping[str, Any], cells: Sequence[Estimate]) -> int:
+    """Digits after the point: as declared; for scores, whose rows differ in scale, enough for the error."""
+    errors = [cell.standard_error for cell in cells if cell.standard_error]
+    if statistic["name"] != "mean" or not errors:
+        return int(statistic["decimals"])
+    return min(6, max(int(statistic["decimals"]), math.ceil(-math.log10(min(errors)))))
 
 
 def _pairs(columns: Sequence[Column], reference: str) -> list[tuple[str, str, str]]:

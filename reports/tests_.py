@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from reports.intervals import Estimate
 
@@ -28,8 +28,8 @@ class Difference:
     p, p_adjusted
         Two-sided, raw and after Holm's correction; `None` where there is no interval.
     verdict
-        `better` or `worse` (of the first arm) where `p_adjusted` is below .05; `inconclusive` otherwise, which
-        does not claim that the arms are equal; `not judged` where neither direction is better.
+        `better` or `worse` (of the first arm) where `p_adjusted` is below .05; `inconclusive` otherwise,
+        which does not claim that the arms are equal; `not judged` where neither direction is better.
     minimum_detectable
         The smallest true difference that this design would have found with a power of 80 %.
     """
@@ -56,7 +56,7 @@ def p_value(estimate: Estimate) -> float | None:
         return None
     if error == 0:
         return 1.0 if value == 0 else None
-    return float(2 * stats.t.sf(abs(value) / error, freedom))
+    return float(2 * special.stdtr(freedom, -abs(value) / error))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -81,7 +81,7 @@ def minimum_detectable(estimate: Estimate, alpha: float = ALPHA, power: float = 
     """(t(1 - alpha/2) + t(power)) times the standard error, before any correction for many rows."""
     if estimate.standard_error is None or estimate.degrees_of_freedom is None:
         return None
-    quantiles = stats.t.ppf([1 - alpha / 2, power], estimate.degrees_of_freedom)
+    quantiles = special.stdtrit(estimate.degrees_of_freedom, [1 - alpha / 2, power])
     return float(np.sum(quantiles) * estimate.standard_error)
 
 

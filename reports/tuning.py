@@ -83,7 +83,7 @@ def tuning(run: Run, comparisons: Sequence[Comparison]) -> list[TaskTuning]:
         if trials.is_empty() and chosen.is_empty():
             continue
         arms = tuple(
-            _arm(run, task, arm, trials, chosen, comparisons)
+            _arm(run, name, arm, chosen, comparisons)
             for arm in run.arms
             if arm in trials["strategy"] or arm in chosen["strategy"]
         )
@@ -104,10 +104,9 @@ def costs(run: Run) -> list[Cost]:
     return [
         Cost(
             title,
-            *(
-                float(trials.filter(pl.col("stage") == stage)["wall_seconds"].sum())
-                for stage in ("pretrain", "tune", "final")
-            ),
+            _seconds(trials, "pretrain"),
+            _seconds(trials, "tune"),
+            _seconds(trials, "final"),
             int(trials["peak_memory_bytes"].max() or 0),  # type: ignore[arg-type]  # a column of integers
             int(trials["cached"].sum()),
         )
@@ -116,15 +115,20 @@ def costs(run: Run) -> list[Cost]:
     ]
 
 
+def _seconds(trials: pl.DataFrame, stage: str) -> float:
+    return float(trials.filter(pl.col("stage") == stage)["wall_seconds"].sum())
+
+
 def _arm(
     run: Run,
-    task: Mapping[str, Any],
+    task: str,
     arm: str,
-    trials: pl.DataFrame,
     chosen: pl.DataFrame,
     comparisons: Sequence[Comparison],
 ) -> ArmTuning:
-    own = trials.filter(pl.col("strategy") == arm).sort("draw")
+    own = run.trials.filter(
+        (pl.col("stage") == "tune") & (pl.col("task") == task) & (pl.col("strategy") == arm)
+    ).sort("draw")
     count = {status: len(own.filter(pl.col("status") == status)) for status in ("done", "failed", "blocked")}
     scored = own.filter(pl.col("validation_score").is_not_null() & pl.col("draw").is_not_null())
     return ArmTuning(
@@ -136,7 +140,7 @@ def _arm(
         count["blocked"],
         float(own["wall_seconds"].sum()),
         tuple(
-            _choice(run, task["name"], arm, row, own, comparisons)
+            _choice(final_trials(run, task, row["protocol"]), row, own, comparisons)
             for row in chosen.filter(pl.col("strategy") == arm).sort("protocol").to_dicts()
         ),
         tuple(zip(scored["draw"].to_list(), scored["validation_score"].to_list(), strict=True)),
@@ -144,17 +148,10 @@ def _arm(
 
 
 def _choice(
-    run: Run,
-    task: str,
-    arm: str,
-    row: Mapping[str, Any],
-    own: pl.DataFrame,
-    comparisons: Sequence[Comparison],
+    finals: pl.DataFrame, row: Mapping[str, Any], own: pl.DataFrame, comparisons: Sequence[Comparison]
 ) -> Choice:
-    finals = final_trials(run, task, row["protocol"]).filter(
-        (pl.col("strategy") == arm) & (pl.col("status") == "done")
-    )
-    validation = finals["validation_score"].mean()
+    done = finals.filter((pl.col("strategy") == row["strategy"]) & (pl.col("status") == "done"))
+    validation = done["validation_score"].mean()
     settings = json.loads(row["hyperparameters"] or "{}")
     return Choice(
         row["protocol"],
@@ -163,7 +160,7 @@ def _choice(
         row["reason"] or "",
         edges(settings, [json.loads(one or "{}") for one in own["hyperparameters"]]),
         float(validation) if isinstance(validation, int | float) else None,
-        _test_value(comparisons, task, row["protocol"], arm),
+        _test_value(comparisons, row["task"], row["protocol"], row["strategy"]),
     )
 
 

@@ -22,10 +22,10 @@ from reports.figures import (
     endpoint_figure,
     forest_figures,
     styles,
-    symbol,
 )
 from reports.frame import Run
 from reports.pictures import BUDGET, exhibits
+from reports.svg import symbol
 from reports.tables import Comparison
 from reports.tuning import costs, tuning
 

@@ -1,10 +1,10 @@
 """Cohorts: simulated or imported scans with what is known about their subjects.
 
-Reading (``store``, ``manifest``, ``splits``, ``measures``) is the same for every kind. Simulation goes one way:
-``phenotypes`` and ``bodies`` make a body, ``variation`` makes it its own, ``pose`` lays it on the table,
+Reading (``store``, ``manifest``, ``splits``, ``measures``) is the same for every kind. Simulation goes one
+way: ``phenotypes`` and ``bodies`` make a body, ``variation`` makes it its own, ``pose`` lays it on the table,
 ``projection``, ``primitives``, ``skeleton`` and ``composition`` turn it into density maps, the scanner of
-``registry.dxa.imaging`` into channels; ``anthropometry`` and ``truth`` measure it; ``subject`` ties this into one
-patient and ``build`` patients into a folder. ``rig`` names the anatomy that all of them share.
+``registry.dxa.imaging`` into channels; ``anthropometry`` and ``truth`` measure it; ``subject`` ties this into
+one patient and ``build`` patients into a folder. ``rig`` names the anatomy that all of them share.
 
 Public names are imported when they are first used, so that importing the package costs nothing.
 """

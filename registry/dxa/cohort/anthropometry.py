@@ -1,8 +1,8 @@
 """The 15 measures of a body surface in its rest pose, as a 3D body scanner takes them.
 
 Girths are the convex hull of a plane section, as a tape lies. Limb volumes are closed at the cut through the
-shoulder joint and at the oblique cut through the crotch and the hip joint (``rig.surface_regions``); the torso is
-what is left without the head.
+shoulder joint and at the oblique cut through the crotch and the hip joint (``rig.surface_regions``); the
+torso is what is left without the head.
 """
 
 from __future__ import annotations

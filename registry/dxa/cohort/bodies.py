@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from registry.contracts import DataError
+from registry.dxa.cohort.surface import enclosed_volume_cm3
 
 Array = npt.NDArray[np.float64]
 DATA_FILE = "data/bodies.npz"
@@ -75,8 +76,6 @@ class Body:
 
     def volume_cm3(self, faces: npt.NDArray[np.int64]) -> float:
         """Enclosed volume."""
-        from registry.dxa.cohort.surface import enclosed_volume_cm3
-
         return enclosed_volume_cm3(self.vertices_cm, faces)
 
     @property

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from registry.contracts import DataError
 from registry.dxa.cohort.manifest import (
@@ -30,9 +32,9 @@ from registry.dxa.cohort.manifest import (
     write_manifest,
 )
 from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
-from registry.dxa.cohort.splits import check_no_leak, plan_cohort
+from registry.dxa.cohort.splits import PlannedPatient, check_no_leak, plan_cohort
 from registry.dxa.cohort.store import SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES, verify
-from registry.dxa.cohort.subject import Patient, PlannedPatient, Visit, simulate_patient
+from registry.dxa.cohort.subject import Patient, Visit, simulate_patient
 from registry.dxa.imaging.channels import CHANNELS
 from registry.dxa.imaging.geometry import GRID
 
@@ -62,8 +64,8 @@ def build_cohort(
 ) -> Manifest:
     """Simulate a cohort into a folder, or return at once if it is already there.
 
-    The cohort grows in ``<folder>.partial`` and gets its name when it is whole; an interrupted build goes on from
-    its finished chunks. The bytes do not depend on the number of workers or on interruptions.
+    The cohort grows in ``<folder>.partial`` and gets its name when it is whole; an interrupted build goes on
+    from its finished chunks. The bytes do not depend on the number of workers or on interruptions.
 
     Parameters
     ----------
@@ -201,8 +203,6 @@ def _simulate_chunks(
 
 def _simulate_chunk(specification: CohortSpecification, chunk: _Chunk) -> None:
     """Simulate the patients of a chunk and write its file."""
-    from threadpoolctl import threadpool_limits
-
     # One thread, because workers run side by side and because sums must not depend on how they are divided.
     with threadpool_limits(limits=1):
         patients = [simulate_patient(specification, planned) for planned in chunk.patients]
@@ -271,8 +271,6 @@ def _pack(specification: CohortSpecification, chunks: list[_Chunk], partial: Pat
 
 
 def _pack_split(chunks: list[_Chunk], partial: Path, part: str, split: str) -> SplitRecord:
-    import polars
-
     folder = partial / part / split
     folder.mkdir(parents=True, exist_ok=True)
     scans = sum(chunk.scans for chunk in chunks)

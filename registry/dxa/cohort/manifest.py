@@ -32,8 +32,9 @@ class FileRecord(_Record):
 class SplitRecord(_Record):
     """One split of one part.
 
-    ``saturated_values`` counts channel values that left the 14 bits, ``resampled_bodies`` the bodies that were
-    drawn and given up because they were out of range or left the field; ``files`` are paths within the folder.
+    ``saturated_values`` counts channel values that left the 14 bits, ``resampled_bodies`` the bodies that
+    were drawn and given up because they were out of range or left the field; ``files`` are paths within the
+    folder.
     """
 
     patients: int = Field(ge=0)

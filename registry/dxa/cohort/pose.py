@@ -126,18 +126,16 @@ def fitting_arm_angles(
     pose: Pose,
     variation: PoseVariation,
     generator: np.random.Generator,
-    grid: Grid = GRID,
 ) -> tuple[float, float]:
     """Choose arm angles that keep the hands on the table and off the hips.
 
-    Per side, the angle is drawn from those that leave the wanted gap between forearm or hand and the hip and stay
-    within the field; where none does, the one with the widest gap within the field; where none stays within the
-    field, the innermost, and the body will not fit.
+    Per side, the angle is drawn from those that leave the wanted gap between forearm or hand and the hip and
+    stay within the field; where none does, the one with the widest gap within the field; where none stays
+    within the field, the innermost, and the body will not fit.
     """
     chosen = []
-    limit = grid.width_cm / 2 - FIELD_MARGIN_CM - variation.across_limit_cm
+    limit = GRID.width_cm / 2 - FIELD_MARGIN_CM - variation.across_limit_cm
     for number, side in enumerate(SIDES):
-        sign = 1.0 if side == "L" else -1.0
         x, z = _forearm_by_angle(model, rest, pose, side)
         heights, half_width = _hip_outline(model, rest, side, pose.legs[number])
         gap = (x - np.interp(z, heights, half_width)).min(axis=1)
@@ -190,7 +188,7 @@ def _rim_vertices(side: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
 
 
 def _forearm_by_angle(model: BodyModel, rest: Body, pose: Pose, side: str) -> tuple[Array, Array]:
-    """Distance from the midline and height of forearm and hand for each trial angle, shape (angles, points)."""
+    """Distance from the midline and height of forearm and hand by trial angle, shape (angles, points)."""
     number, sign = SIDES.index(side), (1.0 if side == "L" else -1.0)
     forearm, hand, _ = _rim_vertices(side)
     shoulder, elbow, wrist = (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.dxa.cohort.bodies import Array, Body, BodyModel, body_model
+from registry.dxa.cohort.surface import feet_on_axes
 
 SIDES = ("L", "R")  # the subject's left has positive x
 
@@ -39,11 +41,11 @@ def next_bone() -> dict[str, str]:
             chains.append([f"{n}.{side}" for n in (*metacarpal, *(f"finger{ray}-{k}" for k in (1, 2, 3)))])
             phalanges = (1, 2) if ray == 1 else (1, 2, 3)
             chains.append([f"toe{ray}-{k}.{side}" for k in phalanges])
-    return {start: end for chain in chains for start, end in zip(chain, chain[1:], strict=False)}
+    return {start: end for chain in chains for start, end in pairwise(chain)}
 
 
 def bone_axes(model: BodyModel, joints_cm: Array) -> tuple[Array, Array]:
-    """Both ends of each bone, shape (bones, 3) each; bones that end a chain continue in the parent's direction."""
+    """Both ends of each bone, shape (bones, 3) each; chains end along their parent."""
     ends = joints_cm.copy()
     follows = next_bone()
     for name, number in model.bone_index.items():
@@ -70,8 +72,6 @@ def positions_on_axes(model: BodyModel, body: Body, joints_cm: Array | None = No
     joints_cm
         Joints that carry the feet along, when they have moved.
     """
-    from registry.dxa.cohort.surface import feet_on_axes
-
     axes = bone_axes(model, body.joints_cm)
     onto = axes if joints_cm is None else bone_axes(model, joints_cm)
     return feet_on_axes(body.vertices_cm, axes, onto, model.skin.bones, model.skin.weights)
@@ -116,9 +116,9 @@ def region_faces(*names: str) -> npt.NDArray[np.int64]:
 def surface_regions() -> SurfaceRegions:
     """Divide the mean body as a whole-body DXA analysis does.
 
-    An arm begins at the sagittal plane through the shoulder joint. A leg begins at the oblique plane through the
-    crotch and a point above the hip joint, which cuts the femoral neck. The head ends at the chin. The division
-    is made once, on the mean body in its rest pose, and follows the surface from there.
+    An arm begins at the sagittal plane through the shoulder joint. A leg begins at the oblique plane through
+    the crotch and a point above the hip joint, which cuts the femoral neck. The head ends at the chin. The
+    division is made once, on the mean body in its rest pose, and follows the surface from there.
     """
     model = body_model()
     body = model.mean_body

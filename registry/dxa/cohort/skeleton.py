@@ -1,7 +1,7 @@
-"""The skeleton as analytic chord maps: where in the field each group of bones lies, and how dense it is there.
+"""The skeleton as analytic chord maps: where each group of bones lies, and how dense it is there.
 
-Sizes are those of a 170 cm adult and scale with stature. They are drawn after anatomical atlases and tuned to the
-look of scans; what is calibrated is each group's share of the bone mineral, not its shape.
+Sizes are those of a 170 cm adult and scale with stature. They are drawn after anatomical atlases and tuned to
+the look of scans; what is calibrated is each group's share of the bone mineral, not its shape.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _spine(frame: _Frame) -> Array:
     # Discs hold no mineral: a weak ripple along the column, 24 vertebrae from bottom to top.
     low, high = points[0][2], points[-1][2]
     phase = 2 * np.pi * 24 * (frame.grid.row_centres_cm() - low) / max(high - low, 1.0)
-    return chords * (1.0 + 0.2 * np.cos(phase))[:, None]
+    return np.asarray(chords * (1.0 + 0.2 * np.cos(phase))[:, None])
 
 
 def _ribs(frame: _Frame) -> Array:
@@ -219,9 +219,9 @@ def _pelvis(frame: _Frame) -> Array:
     angle = np.linspace(0.0, 2 * np.pi, 17)
     for sign in (1.0, -1.0):
         chords += frame.ellipsoid(
-            middle + [0.72 * sign * half_width, 0.0, 7.0 * k], (4.6, 0.8, 6.4), -0.5 * sign
+            middle + np.array([0.72 * sign * half_width, 0.0, 7.0 * k]), (4.6, 0.8, 6.4), -0.5 * sign
         )
-        socket = middle + [0.85 * sign * half_width, 0.0, 1.0 * k]
+        socket = middle + np.array([0.85 * sign * half_width, 0.0, 1.0 * k])
         chords += 0.7 * frame.ellipsoid(socket, (2.9, 1.2, 3.0))
         ring = np.stack(
             [
@@ -253,9 +253,9 @@ def _legs(frame: _Frame) -> Array:
             (knee + fibula, ankle + k * np.array([1.4 * sign, 0.0, 0.0]), 0.5),
         ]
         ends += [
-            (head, head + [0.01, 0.0, 0.0], 2.3),
+            (head, head + np.array([0.01, 0.0, 0.0]), 2.3),
             (head, trochanter, 1.5),
-            (trochanter + [0.0, 0.0, 1.5 * k], trochanter - [0.0, 0.0, 2.5 * k], 1.8),
+            (trochanter + np.array([0.0, 0.0, 1.5 * k]), trochanter - [0.0, 0.0, 2.5 * k], 1.8),
             (knee + 0.09 * (trochanter - knee), knee, 2.5),
             (knee, knee + 0.09 * (ankle - knee), 2.5),
             (ankle + 0.05 * (knee - ankle), ankle, 1.7),

@@ -21,6 +21,7 @@ DATA_FILES = (
 )
 SPLITS = ("train", "validation", "test")
 PARTS = ("pretraining", "paired")
+Sex = Literal["female", "male"]
 
 
 class _Strict(BaseModel):
@@ -103,8 +104,9 @@ class PoseVariation(_Strict):
 class ShapeVariation(_Strict):
     """How bodies differ beyond their phenotypes, as shares of one.
 
-    ``basis_sd`` perturbs the shape coefficients from ``basis_first`` on; girths and lengths of limb segments and
-    depth and width of the trunk vary smoothly along the body; ``asymmetry_sd`` is the difference of the two sides.
+    ``basis_sd`` perturbs the shape coefficients from ``basis_first`` on; girths and lengths of limb segments
+    and depth and width of the trunk vary smoothly along the body; ``asymmetry_sd`` is the difference of the
+    two sides.
     """
 
     basis_sd: float = 0.25

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from registry.contracts import DataError
-from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
-from registry.dxa.cohort.subject import PlannedPatient
+from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification, Sex
 
 # Streams of random numbers of the plan, apart from those of the subjects.
 _PLAN = 1_000_003
+
+
+@dataclass(frozen=True)
+class PlannedPatient:
+    """Whom to simulate.
+
+    Parameters
+    ----------
+    number
+        Unique in the cohort; with the seed, it decides everything random.
+    key
+        The patient key.
+    sex, age_years
+        At the first visit.
+    visits
+        One or two.
+    """
+
+    number: int
+    key: str
+    sex: Sex
+    age_years: float
+    visits: int
 
 
 def stratified_split(
@@ -19,8 +42,8 @@ def stratified_split(
 ) -> list[str]:
     """Assign each patient to a split so that every split has the same ages and sexes.
 
-    Patients are ordered by sex, then age; walking along, each goes to the split that lags most behind its share,
-    so that every stretch of ages is divided in proportion. Ties are broken by the generator.
+    Patients are ordered by sex, then age; walking along, each goes to the split that lags most behind its
+    share, so that every stretch of ages is divided in proportion. Ties are broken by the generator.
 
     Parameters
     ----------
@@ -61,8 +84,8 @@ def stratified_split(
 def plan_cohort(specification: CohortSpecification) -> dict[str, dict[str, list[PlannedPatient]]]:
     """Decide who is in which split of which part, before anybody is simulated.
 
-    Counts are scans: a split of 100 scans with 4 patients who come twice has 96 patients. Ages are uniform over
-    the specified range, sexes alternate; patients of the two parts have different numbers and keys.
+    Counts are scans: a split of 100 scans with 4 patients who come twice has 96 patients. Ages are uniform
+    over the specified range, sexes alternate; patients of the two parts have different numbers and keys.
 
     Returns
     -------

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import polars
 
 from registry.contracts import DataError
 from registry.dxa.cohort.manifest import FileRecord, Manifest, file_record, read_manifest
@@ -18,9 +19,6 @@ from registry.dxa.cohort.specification import PARTS
 from registry.dxa.cohort.splits import check_no_leak
 from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
-
-if TYPE_CHECKING:
-    import polars
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -147,8 +145,8 @@ def verify(folder: Path, *, parts: Iterable[str] | None = None) -> Manifest:
     Raises
     ------
     DataError
-        At the first file that is missing, has another size, digest, shape or type than it should, holds values
-        beyond 14 bits or missing measures, or at a patient in two splits.
+        At the first file that is missing, has another size, digest, shape or type than it should, holds
+        values beyond 14 bits or missing measures, or at a patient in two splits.
     """
     manifest = read_manifest(folder)
     wanted = tuple(PARTS if parts is None else parts)
@@ -226,8 +224,6 @@ def _open_array(path: Path, dtype: type[_Scalar], shape: tuple[int | None, ...])
 
 
 def _read_subjects(path: Path) -> polars.DataFrame:
-    import polars
-
     try:
         frame = polars.read_parquet(path)
     except (OSError, polars.exceptions.PolarsError) as error:

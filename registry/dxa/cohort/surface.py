@@ -49,7 +49,7 @@ def feet_on_axes(
 
 
 @njit(cache=True)
-def _feet(vertices, starts, ends, onto_starts, onto_ends, bones, weights):  # type: ignore[no-untyped-def]
+def _feet(vertices, starts, ends, onto_starts, onto_ends, bones, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     feet = np.zeros_like(vertices)
     for vertex in range(len(vertices)):
         for slot in range(bones.shape[1]):

@@ -85,6 +85,12 @@
     layout.showlegend = true;
     layout.legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
     layout.margin.t = 34;
+    if (!narrow()) {
+      layout.margin.r = 110;
+      layout.annotations = shown.flatMap((one, i) => one.series.note.map((word, row) => ({
+        text: word, x: 1.01, xref: "paper", xanchor: "left", y: traces[i].y[row], showarrow: false, font: { size: 12, color: one.series.colour },
+      })));
+    }
     return { traces, layout };
   }
 
@@ -195,6 +201,4 @@
       count.textContent = words.length ? `${shown} of ${lines.length}` : "";
     });
   }
-
-  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
 })();

@@ -1,7 +1,7 @@
 """The crossed bootstrap against a plain loop: 3 arms x 5 seeds x 111 patients x 15 measures.
 
-The loop resamples scans and evaluates r2 one resample at a time, on fewer resamples; the ratio of the times per
-resample is kept with the benchmark (`extra_info`).
+The loop resamples scans and evaluates r2 one resample at a time, on fewer resamples; the ratio of the times
+per resample is kept with the benchmark (`extra_info`).
 """
 
 from __future__ import annotations

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 CohortProgress = Callable[[int, int, str], None]
+#: A line of `harness doctor`: name, whether it is well, what was found, and the mend where it is not.
+Check = tuple[str, bool, str, str]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Domain(abc.ABC):
     title: str
     #: Tasks' `part` names and their meaning, in order.
     parts: Mapping[str, str]
+    #: Modules whose random state and threads the engine sets before each trial (`torch`).
+    libraries: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,3 +76,7 @@ class Domain(abc.ABC):
     @abc.abstractmethod
     def open_split(self, folder: Path, part: str, split: str) -> Any:
         """Open one split of a verified cohort."""
+
+    def doctor(self) -> Sequence[Check]:
+        """What this domain needs of the machine; cheap, changes nothing."""
+        return ()

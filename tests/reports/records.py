@@ -345,7 +345,7 @@ class Records:
             ],
             "claims": "artifact",
             "status": {
-                "status": "incomplete" if failed else "complete",
+                "state": "incomplete" if failed else "complete",
                 "done": len(self.trials) - failed,
                 "failed": failed,
                 "blocked": 0,

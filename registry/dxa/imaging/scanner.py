@@ -1,0 +1,84 @@
+"""The scanner: areal densities of fat, lean and bone mineral in, six 14-bit channels out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from registry.dxa.imaging.attenuation import AttenuationTable, BeamMode, attenuation_tables
+from registry.dxa.imaging.channels import CHANNELS, PHASES, encode
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan.
+
+    Parameters
+    ----------
+    codes
+        Channels in the order of ``CHANNELS``, uint16, shape (rows, columns, 6).
+    saturated
+        Number of values that left the 14 bits and were limited.
+    """
+
+    codes: npt.NDArray[np.uint16]
+    saturated: int
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A dual-energy scanner with an energy-integrating detector.
+
+    Parameters
+    ----------
+    photons
+        Mean number of detected photons per pixel, phase and energy in the open beam; None for no noise.
+        3e6 is a realistic dose, 3e5 a low one.
+    mode
+        ``polychromatic`` hardens the beam; ``monochromatic`` is 40 and 70 keV.
+
+    Notes
+    -----
+    A pixel's signal follows from its mean areal density. A real detector averages intensity over the pixel
+    instead, which lowers the apparent mass at edges by about 0.35 %.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scan = Scanner(photons=None).scan(np.zeros((2, 3, 3)), np.random.default_rng(0))
+    >>> scan.codes.shape, scan.codes[0, 0, :2].tolist()
+    ((2, 3, 6), [200, 200])
+    """
+
+    photons: float | None = 3e6
+    mode: BeamMode = "polychromatic"
+
+    def attenuation(self, areal_density_g_cm2: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Noise-free attenuation in nepers of every channel, shape (..., 6), from densities (..., 3)."""
+        density = np.asarray(areal_density_g_cm2, dtype=np.float64)
+        tables = attenuation_tables(self.mode)
+        flat = density.reshape(-1, density.shape[-1])
+        occupied = flat.any(axis=1)
+        result = np.empty((len(flat), len(CHANNELS)))
+        for start, name in enumerate(("hi", "lo")):
+            result[:, start::2] = _open_beam(tables[name])
+            result[occupied, start::2] = tables[name].attenuation(flat[occupied])
+        return result.reshape(*density.shape[:-1], len(CHANNELS))
+
+    def scan(self, areal_density_g_cm2: npt.ArrayLike, generator: np.random.Generator) -> Scan:
+        """Record a scan of maps of shape (rows, columns, 3).
+
+        A pixel that no photon reaches is recorded as if one had.
+        """
+        attenuation = self.attenuation(areal_density_g_cm2)
+        if self.photons is not None:
+            counts = generator.poisson(self.photons * np.exp(-attenuation))
+            attenuation = -np.log(np.maximum(counts, 1) / self.photons)
+        codes, saturated = encode(attenuation)
+        return Scan(codes, saturated)
+
+
+def _open_beam(table: AttenuationTable) -> npt.NDArray[np.float64]:
+    return table.attenuation(np.zeros((1, 3))).reshape(len(PHASES))

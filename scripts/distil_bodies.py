@@ -1,0 +1,245 @@
+"""Distil the parametric body model ``anny`` into the small file that the cohort draws bodies from.
+
+Run from the repository's root, in an environment with the extra ``bodies`` (the first construction of the
+model takes some minutes and 1 GB of cache in ``ANNY_CACHE_DIR``)::
+
+    python scripts/distil_bodies.py registry/dxa/cohort/data/bodies.npz
+
+What is kept: the mean and a principal basis of the rest pose's vertices and joints over bodies of 6 to 85
+years, skin weights, triangles and bones, the model's own map from phenotypes to shapes, projected on the
+basis, and its distribution of phenotypes by age. Eyes and tongue are left out, the mouth and the eye sockets
+are cut away and closed with a lid, so that the surface is one closed piece. Left and right are mirror images
+in the model (to 0.9 mm), so that only the left half and the midline are stored; asymmetry is for the cohort
+to add.
+
+The script prints the reconstruction error on bodies that the basis has not seen, through the written file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+import anny
+import numpy as np
+import torch
+from anny.face_segmentation import get_face_segmentation_mask
+from anny.models.phenotype import phenotype_blendshape_weights
+from anny.shape_distribution import SimpleShapeDistribution
+
+CAVITIES = ["mouth_cavity", "eye_cavity.L", "eye_cavity.R"]
+AGES_YEARS = (6.0, 85.0)
+PHENOTYPES = ("height", "weight", "muscle", "proportions")
+# Phenotypes whose full range the cohort does not use; a narrower one keeps the basis small.
+NARROWED = {"height": (0.15, 0.85), "cupsize": (0.5, 0.5), "firmness": (0.5, 0.5)}
+JOINTS_PER_VERTEX = 6
+CENTIMETRES = 100.0
+
+
+def sample_phenotypes(model: Any, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Phenotypes that cover the range of the cohort evenly, so that the basis is good at its edges."""
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator, dtype=model.dtype)
+
+    ages = SimpleShapeDistribution(model).morphological_age_mapping
+    ranges = dict.fromkeys(model.phenotype_labels, (0.0, 1.0)) | NARROWED
+    columns = {label: uniform(*limits) for label, limits in ranges.items()}
+    columns["age"] = ages.morphological_to_anny_age(uniform(*AGES_YEARS)).to(model.dtype)
+    columns["gender"] = (columns["gender"] > 0.5).to(model.dtype)
+    return torch.stack([columns[label] for label in model.phenotype_labels], dim=1)
+
+
+def blend_weights(model: Any, phenotypes: torch.Tensor) -> torch.Tensor:
+    """Weight of each of the model's blend shapes, shape (bodies, shapes)."""
+    return phenotype_blendshape_weights(
+        phenotypes,
+        model.phenotype_labels,
+        model.anchors,
+        model.stacked_phenotype_blend_shapes_mask,
+        extrapolate=False,
+    )
+
+
+def closed_surface(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles of the closed outer surface and the vertices they use, in the model's numbering."""
+    faces = model.faces.numpy()
+    faces = faces[~get_face_segmentation_mask(model, CAVITIES).numpy()]
+    faces = faces[_largest_component(faces)]
+    lids = [_lid(loop) for loop in _boundary_loops(faces)]
+    print(f"closed {len(lids)} openings of {[len(lid) + 2 for lid in lids]} edges")
+    faces = np.concatenate([faces, *lids])
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    directed = {(int(a), int(b)) for a, b in edges}
+    if len(directed) != len(edges) or any((b, a) not in directed for a, b in directed):
+        raise RuntimeError("the surface is not closed; the model's topology has changed")
+    return faces, np.unique(faces)
+
+
+def _largest_component(faces: np.ndarray) -> np.ndarray:
+    label = np.arange(faces.max() + 1)
+    while True:  # lowest label of each face spreads until nothing changes
+        lowest = label[faces].min(axis=1)
+        spread = label.copy()
+        for corner in range(3):
+            np.minimum.at(spread, faces[:, corner], lowest)
+        spread = spread[spread]
+        if np.array_equal(spread, label):
+            break
+        label = spread
+    component = label[faces[:, 0]]
+    return np.asarray(component == np.bincount(component).argmax())
+
+
+def _boundary_loops(faces: np.ndarray) -> list[list[int]]:
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    directed = {(int(a), int(b)) for a, b in edges}
+    following = {a: b for a, b in directed if (b, a) not in directed}
+    loops = []
+    while following:
+        start, current = following.popitem()
+        loop = [start]
+        while current != start:
+            loop.append(current)
+            current = following.pop(current)
+        loops.append(loop)
+    return loops
+
+
+def _lid(loop: list[int]) -> np.ndarray:
+    """Zip a loop shut from one end to the other, facing as the surface around it."""
+    low, high, triangles = 0, len(loop) - 1, []
+    while high - low >= 2:
+        triangles.append([loop[low], loop[high], loop[low + 1]])
+        low += 1
+        if high - low >= 2:
+            triangles.append([loop[low], loop[high], loop[high - 1]])
+            high -= 1
+    return np.array(triangles)
+
+
+def mirror_images(model: Any, vertices: np.ndarray) -> np.ndarray:
+    """Index of each point's mirror image among the vertices, then the joints."""
+    template = model.template_vertices.numpy()[vertices]
+    place = {tuple(point): index for index, point in enumerate(np.round(template * 1e6).astype(int) + 0)}
+    flipped = np.round(template * [-1, 1, 1] * 1e6).astype(int) + 0
+    names = list(model.bone_labels)
+    opposite = [name[:-1] + {"L": "R", "R": "L"}[name[-1]] if name[-2:-1] == "." else name for name in names]
+    joints = [len(template) + names.index(name) for name in opposite]
+    return np.array([place[tuple(point)] for point in flipped] + joints)
+
+
+def joint_weights(model: Any, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bones and weights of each vertex, strongest first."""
+    weights = model.vertex_bone_weights.numpy()[vertices]
+    bones = model.vertex_bone_indices.numpy()[vertices]
+    strongest = np.argsort(-weights, axis=1, kind="stable")[:, :JOINTS_PER_VERTEX]
+    weights = np.take_along_axis(weights, strongest, axis=1)
+    return np.take_along_axis(bones, strongest, axis=1).astype(np.uint8), weights / weights.sum(
+        1, keepdims=True
+    )
+
+
+def distribution_tables(model: Any) -> dict[str, np.ndarray]:
+    """Beta distributions of the phenotypes by age and sex, and the map from years to the model's age."""
+    distribution = SimpleShapeDistribution(model)
+    ages = distribution.morphological_age_mapping
+    tables = {
+        "age_anchor_model": ages.anny_age_anchors.numpy(),
+        "age_anchor_years": ages.morphological_age_anchors.numpy(),
+    }
+    for sex, ours in (("boys", "male"), ("girls", "female")):
+        for name in PHENOTYPES:
+            source = getattr(distribution, f"{sex}_conditional_{name}_distribution")
+            tables[f"beta_{ours}_{name}"] = torch.stack(
+                [source.age_anchors, source.alpha_anchors, source.beta_anchors]
+            ).numpy()
+    return tables
+
+
+def symmetric(points: torch.Tensor, mirror: np.ndarray) -> torch.Tensor:
+    """Mean of each body, shape (bodies, points * 3), and its mirror image."""
+    points = points.reshape(len(points), -1, 3)
+    return ((points + points[:, mirror] * torch.tensor([-1.0, 1.0, 1.0])) / 2).flatten(1)
+
+
+def main() -> None:
+    """Distil, write, measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--bodies", type=int, default=1000, help="bodies that make the basis")
+    parser.add_argument("--held-out", type=int, default=200, help="bodies that measure the error")
+    parser.add_argument("--rank", type=int, default=128)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+
+    model = anny.Anny(
+        topology="anny-noeyes-notongue",
+        phenotypes="all",
+        skinning_method="lbs",
+        phenotype_blendshapes="original",
+    ).to(dtype=torch.float64)
+    faces, vertices = closed_surface(model)
+    renumbered = np.zeros(faces.max() + 1, dtype=np.uint16)
+    renumbered[vertices] = np.arange(len(vertices))
+
+    # Vertices and joints are affine in the blend weights: one row of (vertices + joints) * 3 per blend shape.
+    shapes = torch.cat([model.blendshapes[:, vertices], model.bone_heads_blendshapes], dim=1)
+    template = torch.cat([model.template_vertices[vertices], model.template_bone_heads])
+    shapes, template = CENTIMETRES * shapes.flatten(1), CENTIMETRES * template.flatten()
+
+    generator = torch.Generator().manual_seed(20220613)
+    weights = blend_weights(model, sample_phenotypes(model, options.bodies, generator))
+    mirror = mirror_images(model, vertices)
+    stored = np.flatnonzero(mirror >= np.arange(len(mirror)))  # one of each pair, and the midline
+    points = symmetric(weights @ shapes + template, mirror)
+    mean = points.mean(dim=0)
+    _, spread, basis = torch.linalg.svd(points - mean, full_matrices=False)
+    scale = spread[: options.rank] / math.sqrt(
+        options.bodies
+    )  # a coefficient of one is one standard deviation
+    basis = basis[: options.rank]
+    bones, bone_weights = joint_weights(model, vertices)
+    np.savez_compressed(
+        options.output,
+        mean_cm=mean.numpy().reshape(-1, 3)[stored].astype(np.float32),
+        basis_cm=(basis * scale[:, None]).numpy().reshape(options.rank, -1, 3)[:, stored].astype(np.float16),
+        stored_points=stored.astype(np.uint16),
+        mirror_points=mirror.astype(np.uint16),
+        shape_from_blend=((shapes @ basis.T) / scale).numpy().astype(np.float32),
+        shape_offset=(((template - mean) @ basis.T) / scale).numpy().astype(np.float32),
+        blend_mask=model.stacked_phenotype_blend_shapes_mask.numpy().astype(np.uint8),
+        faces=renumbered[faces],
+        bone_names=np.array(model.bone_labels),
+        bone_parents=np.array(model.bone_parents, dtype=np.int16),
+        skin_bones=bones,
+        skin_weights=bone_weights.astype(np.float16),
+        **{name: table.astype(np.float32) for name, table in distribution_tables(model).items()},
+    )
+    size = options.output.stat().st_size
+    print(f"{options.output}: {len(vertices)} vertices, {len(faces)} triangles, {size / 1e6:.2f} MB")
+
+    held_out = blend_weights(model, sample_phenotypes(model, options.held_out, generator))
+    truth = (held_out @ shapes + template).reshape(options.held_out, -1, 3).numpy()
+    with np.load(options.output, allow_pickle=False) as file:
+        coefficients = held_out.numpy() @ file["shape_from_blend"] + file["shape_offset"]
+        half = file["mean_cm"] + np.tensordot(coefficients, file["basis_cm"].astype(np.float64), axes=1)
+    rebuilt = np.empty_like(truth)
+    rebuilt[:, mirror[stored]] = half * [-1, 1, 1]
+    rebuilt[:, stored] = half
+    mirrored = (truth + truth[:, mirror] * [-1, 1, 1]) / 2
+    print("error on held-out bodies, in mm, against the model and against its mean with its mirror image")
+    for name, part in (("vertices", slice(0, len(vertices))), ("joints", slice(len(vertices), None))):
+        for target, points in (("model", truth), ("symmetric", mirrored)):
+            error_mm = 10 * np.linalg.norm((rebuilt - points)[:, part], axis=-1)
+            above = np.count_nonzero(error_mm.max(axis=0) > 1)
+            mean, largest = error_mm.mean(), error_mm.max()
+            print(f"{name}, {target}: mean {mean:.4f}, max {largest:.3f}, {above} above 1")
+
+
+if __name__ == "__main__":
+    main()

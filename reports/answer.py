@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -168,6 +169,7 @@ def _effect(contrast: Contrast, flip: bool, decimals: int) -> str:
     if difference is None or difference.estimate.value is None:
         return "no interval"
     one = turned(difference.estimate) if flip else difference.estimate
+    decimals = digits(one, decimals)
     words = [interval(one, decimals, signed=True)]
     if difference.p_adjusted is not None:
         words.append(p_words(difference.p_adjusted) + " after correction")
@@ -198,6 +200,13 @@ def turned(one: Estimate) -> Estimate:
     """The same difference read the other way round."""
     value, low, high = (None if x is None else -x for x in (one.value, one.high, one.low))
     return Estimate(value, low, high, one.standard_error, one.degrees_of_freedom, one.undefined_draws)
+
+
+def digits(one: Estimate, least: int) -> int:
+    """Digits after the point that show two of the standard error, at least `least`, at most six."""
+    if not one.standard_error:
+        return least
+    return min(6, max(least, 1 + math.ceil(-math.log10(one.standard_error))))
 
 
 def interval(one: Estimate, decimals: int, signed: bool = False) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.answer import Answer, interval, number, p_words
+from reports.answer import Answer, digits, interval, number, p_words
 from reports.export import differences_csv, table_latex, table_name, values_csv
 from reports.figures import (
     Figure,
@@ -206,6 +206,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "digits": digits,
         "interval": interval,
         "number": number,
         "p_words": p_words,

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
 from reports import RecordsError, build_report
 from reports.build import build
+from reports.svg import nice_ticks, tick_label
 from tests.reports.records import MEASURES, TITLES, Records
 
 EVIL = "<script>alert('x')</script>"
@@ -248,3 +251,27 @@ def test_importing_the_package_is_cheap() -> None:
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-18, 6))
+def test_ticks_enclose_and_are_distinct(low: float, magnitude: float) -> None:
+    high = low + 10.0**magnitude
+    ticks = nice_ticks(low, high)
+    assert len(ticks) >= 2
+    assert ticks == sorted(set(ticks))
+    if high > low:
+        slack = 1e-6 * (ticks[1] - ticks[0]) + 1e-9 * abs(low)
+        assert ticks[0] <= low + slack
+        assert ticks[-1] >= high - slack
+    assert all(tick_label(tick, ticks) for tick in ticks)
+
+
+def test_arms_that_differ_by_rounding_alone_still_make_a_report(tmp_path: Path) -> None:
+    folder = Records(patients=12, failures=False).write(tmp_path / "run")
+    path = folder / "results" / "predictions.parquet"
+    noise = pl.Series(1e-15 * np.random.default_rng(0).normal(size=len(pl.read_parquet(path))))
+    pl.read_parquet(path).with_columns(prediction=pl.col("target") * 0.9 + noise).write_parquet(path)
+    build(folder, draws=200)
+    twin = json.loads((folder / "report.json").read_text())
+    answers = [one["verdict"] for one in twin["answers"] if one["task"] == "anthropometry"]
+    assert "winner" not in answers

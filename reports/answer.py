@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from reports.comparison import Column, Comparison, Contrast
 from reports.frame import Run
 from reports.intervals import Estimate
-from reports.tables import Column, Comparison, Contrast
 
-Verdict = str
+#: Below this many patients a standard error from resamples is itself too uncertain to rely on.
+FEW_PATIENTS = 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Answer:
     task: str
     title: str
     protocols: tuple[str, ...]
-    verdict: Verdict
+    verdict: str
     winner: str
     headline: str
     sentences: tuple[str, ...]
@@ -92,6 +93,7 @@ def warnings(run: Run, comparisons: Sequence[Comparison], answers: Sequence[Answ
         found.append(f"{missing} planned {_plural('trial', missing)} never ran: the run is incomplete.")
     for comparison in comparisons:
         found += _gaps(comparison)
+    found += _few_patients(comparisons)
     found += _seeds(run, comparisons)
     found += _tuning_artefacts(answers)
     return list(dict.fromkeys(found))
@@ -114,6 +116,16 @@ def _gaps(comparison: Comparison) -> list[str]:
                 " left out for all of them."
             )
     return found
+
+
+def _few_patients(comparisons: Sequence[Comparison]) -> list[str]:
+    counts = [one.endpoint.lines[0].patients for one in comparisons if one.endpoint.lines]
+    if not any(0 < count < FEW_PATIENTS for count in counts):
+        return []
+    return [
+        f"{min(count for count in counts if count)} test patients are too few for an interval to be trusted,"
+        " above all of R²: resamples with hardly any spread of the targets dominate it."
+    ]
 
 
 def _seeds(run: Run, comparisons: Sequence[Comparison]) -> list[str]:

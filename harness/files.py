@@ -41,9 +41,7 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 1, "a": frozenset({"y", "x"})})
     '{"a":["x","y"],"b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-    )
+    return _CANONICAL.encode(value)
 
 
 def digest_of(value: Any) -> str:
@@ -187,3 +185,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r} cannot be written as JSON")
+
+
+#: One encoder for all: a plan hashes tens of thousands of specifications.
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+)

@@ -54,7 +54,7 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
     \b
     Examples:
       harness run-all --suite smoke
-      harness run-all --suite quick --strategies imagenet,dxa_vae --output runs/two
+      harness run-all --suite quick --strategies imagenet,mine --output runs/two
       harness run-all --suite mine.toml --plugin my_strategy.py --executor inline
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request ends like Ctrl-C

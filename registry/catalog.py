@@ -16,11 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from registry.contracts import Domain, InputError, Strategy, Task
-
-Kind = TypeVar("Kind")
 
 ENTRY_POINT_GROUP = "harness.plugins"
 
@@ -107,15 +105,18 @@ class Catalogue:
 
     def strategy(self, name: str) -> Strategy:
         """An instance of the strategy `name`."""
-        return _instance(_find(self.strategies, name, "strategy"), Strategy)
+        found: Strategy = _instance(_find(self.strategies, name, "strategy"), Strategy)
+        return found
 
     def task(self, name: str) -> Task:
         """An instance of the task `name`."""
-        return _instance(_find(self.tasks, name, "task"), Task)
+        found: Task = _instance(_find(self.tasks, name, "task"), Task)
+        return found
 
     def domain(self, name: str) -> Domain:
         """An instance of the domain `name`."""
-        return _instance(_find(self.domains, name, "domain"), Domain)
+        found: Domain = _instance(_find(self.domains, name, "domain"), Domain)
+        return found
 
     def _register_module(self, module: ModuleType, *, origin: str, digest: str = "") -> None:
         """Register every strategy, task and domain that `module` defines."""

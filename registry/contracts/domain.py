@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,16 @@ class SplitSize:
     scans: int
 
 
+@dataclass(frozen=True)
+class Check:
+    """One line of `harness doctor`: what was looked at, whether it works, and the mend where it does not."""
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str = ""
+
+
 class Domain(abc.ABC):
     """Everything the engine needs to know about a kind of data."""
 
@@ -48,6 +58,8 @@ class Domain(abc.ABC):
     title: str
     #: Tasks' `part` names and their meaning, in order.
     parts: Mapping[str, str]
+    #: Modules whose random state and threads the engine sets before each trial (`torch`).
+    libraries: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,3 +84,7 @@ class Domain(abc.ABC):
     @abc.abstractmethod
     def open_split(self, folder: Path, part: str, split: str) -> Any:
         """Open one split of a verified cohort."""
+
+    def doctor(self) -> Sequence[Check]:
+        """What this domain needs of the machine; cheap, changes nothing."""
+        return ()

@@ -1,8 +1,8 @@
 """The 15 measures of a body surface in its rest pose, as a 3D body scanner takes them.
 
 Girths are the convex hull of a plane section, as a tape lies. Limb volumes are closed at the cut through the
-shoulder joint and at the oblique cut through the crotch and the hip joint (``rig.surface_regions``); the torso is
-what is left without the head.
+shoulder joint and at the oblique cut through the crotch and the hip joint (``rig.surface_regions``); the
+torso is what is left without the head.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import ConvexHull
 
-from registry.dxa.cohort.bodies import Array, Body, BodyModel, body_model
-from registry.dxa.cohort.rig import SIDES, surface_regions
+from registry.dxa.cohort.bodies import Array, Body, BodyModel
+from registry.dxa.cohort.rig import SIDES, region_faces
+from registry.dxa.cohort.surface import Faces, area_cm2, enclosed_volume_cm3, plane_section
 
-Faces = npt.NDArray[np.int64]
 VERTICAL = np.array([0.0, 0.0, 1.0])
 _NAMES = dict(zip(SIDES, ("left", "right"), strict=True))
 
@@ -29,36 +28,37 @@ def anthropometry(model: BodyModel, rest: Body) -> dict[str, float]:
     dict
         Values by the names of ``measures.ANTHROPOMETRY``; girths in cm, area in m2, volumes in litres.
     """
-    regions = surface_regions()
     vertices = rest.vertices_cm
     joint = {name: rest.joints_cm[number] for name, number in model.bone_index.items()}
     result: dict[str, float] = {}
     for side, name in _NAMES.items():
-        arm = regions.faces(model.faces, f"arm_{name}")
+        arm = region_faces(f"arm_{name}")
         shoulder, elbow = joint[f"upperarm01.{side}"], joint[f"lowerarm01.{side}"]
         result[f"circumference_bicep_{name}_cm"] = girth_cm(
             vertices, arm, shoulder + 0.55 * (elbow - shoulder), elbow - shoulder
         )
-        leg = regions.faces(model.faces, f"leg_{name}")
+        leg = region_faces(f"leg_{name}")
         hip, knee, ankle = joint[f"upperleg01.{side}"], joint[f"lowerleg01.{side}"], joint[f"foot.{side}"]
-        result[f"circumference_thigh_{name}_cm"] = girth_cm(vertices, leg, hip + 0.40 * (knee - hip), knee - hip)
+        result[f"circumference_thigh_{name}_cm"] = girth_cm(
+            vertices, leg, hip + 0.40 * (knee - hip), knee - hip
+        )
         result[f"circumference_calf_{name}_cm"] = max(
-            girth_cm(vertices, leg, knee + share * (ankle - knee), ankle - knee) for share in (0.20, 0.27, 0.34)
+            girth_cm(vertices, leg, knee + share * (ankle - knee), ankle - knee)
+            for share in (0.20, 0.27, 0.34)
         )
     hip_z = joint["upperleg01.L"][2]
     size = rest.stature_cm / 170.0
-    lower_body = regions.faces(model.faces, "trunk", "leg_left", "leg_right")
+    lower_body = region_faces("trunk", "leg_left", "leg_right")
     result["circumference_hip_cm"] = max(
         girth_cm(vertices, lower_body, np.array([0.0, 0.0, z]), VERTICAL)
         for z in np.linspace(hip_z - 3.0 * size, hip_z + 8.0 * size, 6)
     )
-    trunk = regions.faces(model.faces, "trunk")
+    trunk = region_faces("trunk")
     low, high = joint["spine05"][2] + 2.0 * size, joint["spine03"][2] + 4.0 * size
     result["circumference_waist_cm"] = min(
         girth_cm(vertices, trunk, np.array([0.0, 0.0, z]), VERTICAL) for z in np.linspace(low, high, 6)
     )
-    a, b, c = (vertices[model.faces[:, corner]] for corner in range(3))
-    result["surface_area_m2"] = float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2 / 1e4
+    result["surface_area_m2"] = area_cm2(vertices, model.faces) / 1e4
     for name in ("arm_left", "arm_right", "leg_left", "leg_right"):
         result[f"volume_{name}_l"] = _closed_volume_l(vertices, name)
     total = rest.volume_cm3(model.faces) / 1000.0
@@ -88,23 +88,10 @@ def girth_cm(vertices_cm: Array, faces: Faces, origin: Array, normal: Array) -> 
     return float(ConvexHull(points @ np.stack([across, np.cross(unit, across)], axis=1)).area)
 
 
-def plane_section(vertices_cm: Array, faces: Faces, origin: Array, normal: Array) -> Array:
-    """Points where the edges of faces cross a plane, shape (points, 3)."""
-    height = (vertices_cm - origin) @ normal
-    of_face = height[faces]
-    crossing = faces[(of_face.min(axis=1) < 0.0) & (of_face.max(axis=1) >= 0.0)]
-    edges = np.concatenate([crossing[:, [0, 1]], crossing[:, [1, 2]], crossing[:, [2, 0]]])
-    first, second = height[edges[:, 0]], height[edges[:, 1]]
-    crosses = (first < 0.0) != (second < 0.0)
-    edges, first, second = edges[crosses], first[crosses], second[crosses]
-    share = (first / (first - second))[:, None]
-    return np.asarray(vertices_cm[edges[:, 0]] * (1.0 - share) + vertices_cm[edges[:, 1]] * share)
-
-
 @cache
 def _region_boundary(name: str) -> tuple[Faces, Faces]:
     """Triangles of a region and the vertices on its rim."""
-    faces = surface_regions().faces(body_model().faces, name)
+    faces = region_faces(name)
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     code, reverse = edges[:, 0] * 1_000_003 + edges[:, 1], edges[:, 1] * 1_000_003 + edges[:, 0]
     return faces, np.unique(edges[~np.isin(code, reverse)])
@@ -113,6 +100,4 @@ def _region_boundary(name: str) -> tuple[Faces, Faces]:
 def _closed_volume_l(vertices_cm: Array, region: str) -> float:
     """Volume of a region closed by a fan from the centre of its rim; seen from there, the fan has none."""
     faces, rim = _region_boundary(region)
-    points = vertices_cm - vertices_cm[rim].mean(axis=0)
-    a, b, c = (points[faces[:, corner]] for corner in range(3))
-    return float(np.einsum("fi,fi->", np.cross(a, b), c) / 6000.0)
+    return enclosed_volume_cm3(vertices_cm - vertices_cm[rim].mean(axis=0), faces) / 1000.0

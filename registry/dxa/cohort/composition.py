@@ -1,7 +1,8 @@
 """What a body is made of: areal densities of fat, lean tissue and bone mineral in every pixel.
 
-Adipose tissue is the shell between the skin and an inner surface; visceral fat, lungs, gas and the skeleton lie
-inside. The amounts follow published regressions, the shell's depth is solved for the fat mass they ask for.
+Adipose tissue is the shell between the skin and an inner surface; visceral fat, lungs, gas and the skeleton
+lie inside. The amounts follow published regressions, the shell's depth is solved for the fat mass they ask
+for.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ POINT_SPREAD_PIXELS = (0.45, 0.8)
 ADULT_YEARS = 16.0
 # The share of the body's thickness that air may take.
 LARGEST_AIR_SHARE = 0.75
+MEAN_GAS_BUBBLES = 4.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,39 @@ class Individual:
     fat_depot_factors: tuple[float, float, float]
     visceral_factor: float
     lung_factor: float
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A body on the table and whose it is.
+
+    Parameters
+    ----------
+    model, body
+        The placed body.
+    stature_cm
+        Of the rest pose.
+    phenotypes, individual
+        Set the amounts of fat, lean tissue and bone.
+    grid
+        Pixels of the maps.
+    """
+
+    model: BodyModel
+    body: Body
+    stature_cm: float
+    phenotypes: Phenotypes
+    individual: Individual
+    grid: Grid = GRID
+
+    @property
+    def scale(self) -> float:
+        """Size of organs over that of the reference adult."""
+        return self.stature_cm / REFERENCE_STATURE_CM
+
+    def joint(self, name: str) -> Array:
+        """Place of a bone's head."""
+        return np.asarray(self.body.joints_cm[self.model.bone_index[name]])
 
 
 @dataclass(frozen=True)
@@ -111,7 +146,8 @@ def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float
     """Predicted share of fat in body mass.
 
     Deurenberg, Weststrate and Seidell (1991): adults ``1.20 BMI + 0.23 age - 10.8 male - 5.4``, children
-    ``1.51 BMI - 0.70 age - 3.6 male + 1.4`` percent. Muscular bodies of the same BMI have less (our term).
+    ``1.51 BMI - 0.70 age - 3.6 male + 1.4`` percent. Muscular bodies of the same BMI have less (our term),
+    and the result is bent into 7 to 52 %.
     """
     male, age = float(phenotypes.sex == "male"), phenotypes.age_years
     if age >= ADULT_YEARS:
@@ -119,22 +155,29 @@ def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float
     else:
         percent = 1.51 * bmi_kg_m2 - 0.70 * age - 3.6 * male + 1.4
     percent += percent_points - 14.0 * (phenotypes.muscle - 0.5)
-    return float(np.clip(percent, 7.0, 52.0)) / 100.0
+    return _softly_limited(percent, 7.0, 52.0) / 100.0
+
+
+def _softly_limited(value: float, low: float, high: float, softness: float = 1.5) -> float:
+    """A value bent, not clipped, into a range, so that no two bodies are set to the same limit."""
+    value = low + softness * float(np.logaddexp(0.0, (value - low) / softness))
+    return high - softness * float(np.logaddexp(0.0, (high - value) / softness))
 
 
 def bone_mineral_g(phenotypes: Phenotypes, stature_cm: float, volume_l: float, factor: float) -> float:
-    """Total bone mineral content in grams, scaled to published means of adults (2.4-2.8 kg men, 1.9-2.2 women).
+    """Total bone mineral content in grams.
 
-    The powers of stature and size and the decline after 50 years are plausible, not fitted to data.
+    Scaled to published means of adults (2.4-2.8 kg men, 1.9-2.2 kg women; recalled, unverified). The powers
+    of stature and size and the decline after 50 years are plausible, not fitted to data.
     """
     male = phenotypes.sex == "male"
-    reference_g, stature, volume = (2750.0, 176.0, 80.0) if male else (2200.0, 163.0, 68.0)
+    reference_g, stature, volume = (2880.0, 176.0, 80.0) if male else (2250.0, 163.0, 68.0)
     mineral = reference_g * (stature_cm / stature) ** 2.6 * (volume_l / volume) ** 0.25
     if phenotypes.age_years < 18:
         mineral *= 0.86
     else:
         mineral *= 1.0 - 0.004 * max(0.0, phenotypes.age_years - 50.0) * (1.0 if male else 1.8)
-    return mineral * factor
+    return float(mineral * factor)
 
 
 def visceral_share(phenotypes: Phenotypes, factor: float) -> float:
@@ -143,51 +186,38 @@ def visceral_share(phenotypes: Phenotypes, factor: float) -> float:
     return float(np.clip((base + 0.001 * (phenotypes.age_years - 40.0)) * factor, 0.04, 0.30))
 
 
-def compose(
-    model: BodyModel,
-    body: Body,
-    phenotypes: Phenotypes,
-    individual: Individual,
-    stature_cm: float,
-    texture: float,
-    generator: np.random.Generator,
-    grid: Grid = GRID,
-) -> Composition:
+def compose(specimen: Specimen, texture: float, generator: np.random.Generator) -> Composition:
     """Lay out fat, lean tissue and bone of a body that lies on the table.
 
     Parameters
     ----------
-    model, body
-        The placed body.
-    phenotypes, individual
-        Set the amounts.
-    stature_cm
-        Of the rest pose.
+    specimen
+        The body and whose it is.
     texture
         Relative amplitude of the small exchange of fat and lean from place to place.
     generator
         Draws the texture and the gas.
     """
+    model, body, grid = specimen.model, specimen.body, specimen.grid
     regions = surface_regions()
-    thickness, cover = thickness_and_cover(body.vertices_cm, model.faces, regions.of_face, len(REGIONS), grid)
-    region = _region_map(cover)
-    volume_cm3 = float(thickness.sum()) * grid.pixel_area_cm2
-    volume_l = volume_cm3 / 1000.0
-    scale = stature_cm / REFERENCE_STATURE_CM
-
-    mineral_g = bone_mineral_g(phenotypes, stature_cm, volume_l, individual.bone_factor)
-    mineral = _mineral_map(model, body, stature_cm, mineral_g, individual, thickness, grid)
-    air_cm = _air_map(model, body, scale, individual, thickness, generator, grid)
-
-    target = fat_fraction(phenotypes, volume_l / (stature_cm / 100.0) ** 2, individual.fat_percent_points)
-    visceral = visceral_share(phenotypes, individual.visceral_factor)
-    inner = _inner_surface(
-        model, body, phenotypes, individual, target, visceral, mineral_g, float(air_cm.sum()) * grid.pixel_area_cm2
+    thickness, cover = thickness_and_cover(
+        body.vertices_cm, model.faces, regions.of_face, len(REGIONS), grid=grid
     )
+    region = _region_map(cover)
+    volume_l = float(thickness.sum()) * grid.pixel_area_cm2 / 1000.0
+
+    mineral_g = bone_mineral_g(
+        specimen.phenotypes, specimen.stature_cm, volume_l, specimen.individual.bone_factor
+    )
+    mineral = _mineral_map(specimen, mineral_g, thickness)
+    air_cm = np.minimum(_air_map(specimen, generator), LARGEST_AIR_SHARE * thickness)
+    hollow_cm3 = float(air_cm.sum()) * grid.pixel_area_cm2 + mineral_g / MINERAL_DENSITY
+
+    inner = _inner_surface(specimen, volume_l / (specimen.stature_cm / 100.0) ** 2, mineral_g, hollow_cm3)
     inner_cm = np.clip(thickness_map(inner, model.faces, grid), 0.0, thickness)
     adipose_cm = thickness - inner_cm
     lean_cm = np.maximum(inner_cm - air_cm - mineral / MINERAL_DENSITY, 0.0)
-    visceral_cm = _visceral_map(model, body, scale, adipose_cm, lean_cm, visceral, grid)
+    visceral_cm = _visceral_map(specimen, adipose_cm, lean_cm)
     lean_cm = lean_cm - visceral_cm
 
     fat = ADIPOSE_DENSITY * ADIPOSE_LIPID * adipose_cm + LEAN_DENSITY * LEAN_LIPID * lean_cm
@@ -203,13 +233,12 @@ def _region_map(cover: Array) -> np.ndarray:
     return np.where(cover.any(axis=-1), np.argmax(cover * priority, axis=-1), -1)
 
 
-def _mineral_map(
-    model: BodyModel, body: Body, stature_cm: float, mineral_g: float, individual: Individual, thickness: Array, grid: Grid
-) -> Array:
-    maps = skeleton_maps(model, body, stature_cm, grid)
+def _mineral_map(specimen: Specimen, mineral_g: float, thickness: Array) -> Array:
+    grid = specimen.grid
+    maps = skeleton_maps(specimen.model, specimen.body, specimen.stature_cm, grid)
+    factors = specimen.individual.bone_group_factors
     total = sum(
-        (MINERAL_SHARES[name] * individual.bone_group_factors[name] * chords for name, chords in maps.items()),
-        np.zeros(grid.shape),
+        (MINERAL_SHARES[name] * factors[name] * chords for name, chords in maps.items()), np.zeros(grid.shape)
     )
     blurred = np.where(thickness > 0.5, gaussian_filter(total, POINT_SPREAD_PIXELS), 0.0)
     # Below 0.5 mg/cm2 the blur's tail is no bone.
@@ -217,46 +246,36 @@ def _mineral_map(
     return np.where(density > 5e-4, density, 0.0)
 
 
-def _air_map(
-    model: BodyModel,
-    body: Body,
-    scale: float,
-    individual: Individual,
-    thickness: Array,
-    generator: np.random.Generator,
-    grid: Grid,
-) -> Array:
+def _air_map(specimen: Specimen, generator: np.random.Generator) -> Array:
     """Centimetres of air: lungs, less the heart between them, and gas in the bowel."""
-    joint = {name: body.joints_cm[number] for name, number in model.bone_index.items()}
-    chest = (joint["spine02"] + joint["neck01"]) / 2
+    scale, grid = specimen.scale, specimen.grid
+    chest = (specimen.joint("spine02") + specimen.joint("neck01")) / 2
     lungs = np.zeros(grid.shape)
-    size = scale * individual.lung_factor
-    for side, axes in ((1.0, (4.3, 5.2, 9.5)), (-1.0, (4.8, 5.2, 10.5))):
-        lungs += ellipsoid_chords_cm(chest + [7.3 * scale * side, 0, 0], size * np.array(axes), 0.1 * side, grid=grid)
+    size = scale * specimen.individual.lung_factor
+    for side, axes in ((1.0, (4.9, 5.8, 10.5)), (-1.0, (5.3, 5.8, 11.5))):
+        centre = chest + scale * np.array([6.9 * side, 0.0, 0.0])
+        lungs += ellipsoid_chords_cm(centre, size * np.array(axes), 0.1 * side, grid=grid)
     heart = ellipsoid_chords_cm(
-        chest + scale * np.array([2.5, 0, -4.0]), scale * np.array([5.5, 4.0, 6.0]), 0.6, grid=grid
+        chest + scale * np.array([2.5, 0.0, -4.0]), scale * np.array([5.5, 4.0, 6.0]), 0.6, grid=grid
     )
     air = (1.0 - LUNG_DENSITY / LEAN_DENSITY) * np.maximum(lungs - heart, 0.0)
-    belly = joint["spine04"]
-    for _ in range(int(generator.poisson(4))):
+    belly = specimen.joint("spine04")
+    for _ in range(int(generator.poisson(MEAN_GAS_BUBBLES))):
         offset = scale * generator.normal(0.0, [5.0, 1.0, 5.0])
         radius = scale * generator.uniform(0.5, 1.5)
         air += ellipsoid_chords_cm(belly + offset, radius * np.array([1.6, 1.0, 1.0]), grid=grid)
-    return np.minimum(air, LARGEST_AIR_SHARE * thickness)
+    return air
 
 
-def _inner_surface(
-    model: BodyModel,
-    body: Body,
-    phenotypes: Phenotypes,
-    individual: Individual,
-    target: float,
-    visceral: float,
-    mineral_g: float,
-    air_cm3: float,
-) -> Array:
-    """Vertices drawn inward from the skin until the shell holds the fat that is asked for."""
-    depth = model.skin.average(_fat_depths(model, phenotypes, individual))
+def _inner_surface(specimen: Specimen, bmi_kg_m2: float, mineral_g: float, hollow_cm3: float) -> Array:
+    """Vertices drawn inward from the skin until the shell holds the fat that is asked for.
+
+    ``hollow_cm3`` is what neither fat nor lean tissue fills: air and bone mineral.
+    """
+    model, body, individual = specimen.model, specimen.body, specimen.individual
+    target = fat_fraction(specimen.phenotypes, bmi_kg_m2, individual.fat_percent_points)
+    visceral = visceral_share(specimen.phenotypes, individual.visceral_factor)
+    depth = model.skin.average(_fat_depths(model, specimen.phenotypes, individual))
     axis_points = positions_on_axes(model, body)
     outward = body.vertices_cm - axis_points
     volume = body.volume_cm3(model.faces)
@@ -269,7 +288,7 @@ def _inner_surface(
         middle = (low + high) / 2
         inside = Body(surface(middle), body.joints_cm).volume_cm3(model.faces)
         adipose_g = ADIPOSE_DENSITY * (volume - inside)
-        lean_g = LEAN_DENSITY * (inside - air_cm3 - mineral_g / MINERAL_DENSITY)
+        lean_g = LEAN_DENSITY * (inside - hollow_cm3)
         fat_g = ADIPOSE_LIPID * adipose_g / (1.0 - visceral) + LEAN_LIPID * lean_g
         if fat_g < target * (adipose_g + lean_g + mineral_g):
             low = middle
@@ -290,15 +309,15 @@ def _fat_depths(model: BodyModel, phenotypes: Phenotypes, individual: Individual
     return depth
 
 
-def _visceral_map(
-    model: BodyModel, body: Body, scale: float, adipose_cm: Array, lean_cm: Array, share: float, grid: Grid
-) -> Array:
+def _visceral_map(specimen: Specimen, adipose_cm: Array, lean_cm: Array) -> Array:
     """Centimetres of visceral fat, a soft blob in the abdomen in place of lean tissue."""
-    centre = body.joints_cm[model.bone_index["spine04"]]
+    grid, scale = specimen.grid, specimen.scale
+    share = visceral_share(specimen.phenotypes, specimen.individual.visceral_factor)
+    centre = specimen.joint("spine04")
     x, z = grid.column_centres_cm() - centre[0], grid.row_centres_cm()[:, None] - centre[2]
     blob = lean_cm * np.exp(-((z / (13.0 * scale)) ** 2) - (x / (11.0 * scale)) ** 2)
     wanted_cm = share / (1.0 - share) * ADIPOSE_DENSITY * ADIPOSE_LIPID * adipose_cm.sum() / LIPID_DENSITY
-    return np.minimum(blob * wanted_cm / max(float(blob.sum()), 1e-9), 0.6 * lean_cm)
+    return np.asarray(np.minimum(blob * wanted_cm / max(float(blob.sum()), 1e-9), 0.6 * lean_cm))
 
 
 def _add_texture(
@@ -306,6 +325,6 @@ def _add_texture(
 ) -> tuple[Array, Array]:
     """Exchange equal masses of fat and lean, smooth over about three pixels: islands of muscle and fat."""
     field = gaussian_filter(generator.standard_normal(fat.shape), (1.2, 2.4))
-    field /= max(float(field.std()), 1e-12)
+    field = np.asarray(field) / max(float(field.std()), 1e-12)
     exchanged = np.clip(amplitude * field * np.minimum(fat, lean), -0.9 * fat, 0.9 * lean)
     return fat + exchanged, lean - exchanged

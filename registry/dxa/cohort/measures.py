@@ -33,7 +33,14 @@ class Measure:
 
 
 def _girth(location: str, name: str) -> Measure:
-    return Measure(f"circumference_{name}_cm", f"{location} circumference", "circumference", location, "cm", "anthropometry")
+    return Measure(
+        f"circumference_{name}_cm",
+        f"{location} circumference",
+        "circumference",
+        location,
+        "cm",
+        "anthropometry",
+    )
 
 
 def _volume(location: str, name: str) -> Measure:

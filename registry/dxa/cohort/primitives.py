@@ -57,8 +57,8 @@ class Rods:
     def chords_cm(self, grid: Grid = GRID) -> Array:
         """Density-weighted chord, shape (rows, columns); overlapping rods add up.
 
-        The chord of a round rod at a distance d from its projected axis is ``2 sqrt(r^2 - d^2)``, longer by the
-        ratio of its length to its projected length where it is tilted towards the beam.
+        The chord of a round rod at a distance d from its projected axis is ``2 sqrt(r^2 - d^2)``, longer by
+        the ratio of its length to its projected length where it is tilted towards the beam.
         """
         chords = np.zeros(grid.shape)
         _add_rods(
@@ -94,14 +94,14 @@ def ellipsoid_chords_cm(
     """
     chords = np.zeros(grid.shape)
     _add_ellipsoid(
-        chords, np.asarray(centre_cm, dtype=np.float64), np.asarray(semi_axes_cm, dtype=np.float64), tilt_rad, wall_cm,
-        grid.length_cm, grid.width_cm, grid.row_spacing_cm, grid.column_spacing_cm,
+        chords, np.asarray(centre_cm, dtype=np.float64), np.asarray(semi_axes_cm, dtype=np.float64), tilt_rad,
+        wall_cm, grid.length_cm, grid.width_cm, grid.row_spacing_cm, grid.column_spacing_cm,
     )  # fmt: skip
     return chords
 
 
 @njit(cache=True)
-def _add_rods(chords, starts, ends, radii, core, core_deficit, length, width, row_step, column_step):  # type: ignore[no-untyped-def]
+def _add_rods(chords, starts, ends, radii, core, core_deficit, length, width, row_step, column_step):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     rows, columns = chords.shape
     dz, dx = row_step / ROW_SAMPLES, column_step / COLUMN_SAMPLES
     share = 1.0 / (ROW_SAMPLES * COLUMN_SAMPLES)
@@ -131,7 +131,7 @@ def _add_rods(chords, starts, ends, radii, core, core_deficit, length, width, ro
 
 
 @njit(cache=True)
-def _add_ellipsoid(chords, centre, axes, tilt, wall, length, width, row_step, column_step):  # type: ignore[no-untyped-def]
+def _add_ellipsoid(chords, centre, axes, tilt, wall, length, width, row_step, column_step):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     rows, columns = chords.shape
     dz, dx = row_step / ROW_SAMPLES, column_step / COLUMN_SAMPLES
     share = 1.0 / (ROW_SAMPLES * COLUMN_SAMPLES)

@@ -1,12 +1,13 @@
-"""The skeleton as analytic chord maps: where in the field each group of bones lies, and how dense it is there.
+"""The skeleton as analytic chord maps: where each group of bones lies, and how dense it is there.
 
-Sizes are those of a 170 cm adult and scale with stature. They are drawn after anatomical atlases and tuned to the
-look of scans; what is calibrated is each group's share of the bone mineral, not its shape.
+Sizes are those of a 170 cm adult and scale with stature. They are drawn after anatomical atlases and tuned to
+the look of scans; what is calibrated is each group's share of the bone mineral, not its shape.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,6 +27,8 @@ MINERAL_SHARES = {
     "legs": 0.365,
 }
 REFERENCE_STATURE_CM = 170.0
+# Density of the ends of long bones over that of their shafts.
+SPONGY_DENSITY = 0.3
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ class _Frame:
         pairs: list[tuple[Array, Array]] = [(start, end) for start, end, _ in rods]
         radii = self.scale * np.array([radius for _, _, radius in rods])
         return Rods.between(list(pairs), radii, core=core, core_deficit=core_deficit).chords_cm(self.grid)
+
+    def shafts_and_ends(
+        self, shafts: list[tuple[Array, Array, float]], ends: list[tuple[Array, Array, float]]
+    ) -> Array:
+        """Long bones: cortical tubes, and ends of spongy bone that are thicker and less dense."""
+        return self.rods(shafts, core=0.55, core_deficit=0.7) + SPONGY_DENSITY * self.rods(
+            ends, core=0.5, core_deficit=0.2
+        )
 
     def ellipsoid(self, centre: Array, axes_cm: tuple[float, float, float], tilt: float = 0.0) -> Array:
         return ellipsoid_chords_cm(centre, self.scale * np.array(axes_cm), tilt, grid=self.grid)
@@ -95,10 +106,10 @@ def _head(frame: _Frame) -> Array:
     base = ellipsoid_chords_cm(centre - [0, 0, 0.12 * height], 0.8 * np.array(vault), grid=frame.grid)
     face = ellipsoid_chords_cm(
         np.array([centre[0], centre[1], high[2] - 0.70 * height]),
-        (0.6 * half_width, 2.2 * frame.scale, 0.2 * height),
+        (0.66 * half_width, 2.2 * frame.scale, 0.24 * height),
         grid=frame.grid,
     )
-    return 0.6 * _unit(shell) + 0.2 * _unit(base) + 0.2 * _unit(face)
+    return 0.68 * _unit(shell) + 0.18 * _unit(base) + 0.14 * _unit(face)
 
 
 def _spine(frame: _Frame) -> Array:
@@ -111,7 +122,7 @@ def _spine(frame: _Frame) -> Array:
     # Discs hold no mineral: a weak ripple along the column, 24 vertebrae from bottom to top.
     low, high = points[0][2], points[-1][2]
     phase = 2 * np.pi * 24 * (frame.grid.row_centres_cm() - low) / max(high - low, 1.0)
-    return chords * (1.0 + 0.2 * np.cos(phase))[:, None]
+    return np.asarray(chords * (1.0 + 0.2 * np.cos(phase))[:, None])
 
 
 def _ribs(frame: _Frame) -> Array:
@@ -138,9 +149,9 @@ def _ribs(frame: _Frame) -> Array:
                 ],
                 axis=1,
             )
-            rods += [(start, end, 0.5) for start, end in zip(points[:-1], points[1:], strict=True)]
+            rods += [(start, end, 0.42) for start, end in pairwise(points)]
     sternum_top = np.array([middle_x, middle_y - half_depth, top[2] - 0.18 * height])
-    rods.append((sternum_top, sternum_top - [0, 0, 0.42 * height], 1.3))
+    rods.append((sternum_top, sternum_top - [0, 0, 0.42 * height], 1.1))
     return frame.rods(rods, core=0.6, core_deficit=1.0)
 
 
@@ -162,24 +173,27 @@ def _girdle(frame: _Frame) -> Array:
         rods += [(collar, point, 0.6), (point, shoulder, 0.6)]
         centre = shoulder + frame.scale * np.array([-5.5 * sign, 0.0, -5.0])
         blades += frame.ellipsoid(centre, (3.6, 0.5, 7.0), 0.35 * sign)
-    return frame.rods(rods, core=0.55, core_deficit=0.7) + 0.25 * blades
+    return frame.rods(rods, core=0.55, core_deficit=0.7) + 0.2 * blades
 
 
 def _arms(frame: _Frame) -> Array:
     """Humerus with its head and condyles, radius and ulna."""
-    rods: list[tuple[Array, Array, float]] = []
+    shafts: list[tuple[Array, Array, float]] = []
+    ends: list[tuple[Array, Array, float]] = []
     for side in SIDES:
         shoulder, elbow = frame.joint(f"upperarm01.{side}"), frame.joint(f"lowerarm01.{side}")
         wrist = frame.joint(f"wrist.{side}")
-        apart = frame.scale * np.array([0.9, 0.0, 0.0])
-        rods += [
-            (shoulder, elbow, 1.05),
-            (shoulder, shoulder + 0.12 * (elbow - shoulder), 2.0),
-            (elbow - 0.05 * (elbow - shoulder), elbow + 0.02 * (wrist - elbow), 1.6),
-            (elbow + apart, wrist + 0.9 * apart, 0.7),
-            (elbow - apart, wrist - 0.9 * apart, 0.65),
+        apart = frame.scale * np.array([0.8, 0.0, 0.0])
+        shafts += [
+            (shoulder, elbow, 1.0),
+            (elbow + apart, wrist + 0.9 * apart, 0.65),
+            (elbow - apart, wrist - 0.9 * apart, 0.6),
         ]
-    return frame.rods(rods, core=0.5, core_deficit=0.8)
+        ends += [
+            (shoulder, shoulder + 0.12 * (elbow - shoulder), 1.9),
+            (elbow - 0.05 * (elbow - shoulder), elbow + 0.02 * (wrist - elbow), 1.6),
+        ]
+    return frame.shafts_and_ends(shafts, ends)
 
 
 def _hands(frame: _Frame) -> Array:
@@ -192,7 +206,7 @@ def _hands(frame: _Frame) -> Array:
                 f"finger{ray}-{part}.{side}" for part in (1, 2, 3)
             ]
             points = [wrist, *(frame.joint(name) for name in names)]
-            rods += [(start, end, 0.45) for start, end in zip(points[:-1], points[1:], strict=True)]
+            rods += [(start, end, 0.45) for start, end in pairwise(points)]
     return frame.rods(rods, core=0.4, core_deficit=1.0)
 
 
@@ -201,12 +215,14 @@ def _pelvis(frame: _Frame) -> Array:
     left, right = frame.joint("upperleg01.L"), frame.joint("upperleg01.R")
     middle, half_width = (left + right) / 2, float(np.linalg.norm(left - right)) / 2
     k = frame.scale
-    chords = 1.1 * frame.ellipsoid(middle + k * np.array([0, 0, 6.0]), (4.0, 1.8, 5.0))
+    chords = 0.5 * frame.ellipsoid(middle + k * np.array([0, 0, 6.5]), (3.6, 1.6, 4.8))
     angle = np.linspace(0.0, 2 * np.pi, 17)
     for sign in (1.0, -1.0):
         chords += frame.ellipsoid(
-            middle + [1.05 * sign * half_width, 0.0, 7.5 * k], (4.4, 1.3, 6.6), -0.5 * sign
+            middle + np.array([0.72 * sign * half_width, 0.0, 7.0 * k]), (4.6, 0.8, 6.4), -0.5 * sign
         )
+        socket = middle + np.array([0.85 * sign * half_width, 0.0, 1.0 * k])
+        chords += 0.7 * frame.ellipsoid(socket, (2.9, 1.2, 3.0))
         ring = np.stack(
             [
                 middle[0] + sign * k * (3.2 + 2.6 * np.cos(angle)),
@@ -215,35 +231,36 @@ def _pelvis(frame: _Frame) -> Array:
             ],
             axis=1,
         )
-        rods = [(start, end, 1.0) for start, end in zip(ring[:-1], ring[1:], strict=True)]
-        chords += 0.5 * frame.rods(rods, core=0.5, core_deficit=0.8)
+        rods = [(start, end, 0.9) for start, end in pairwise(ring)]
+        chords += 0.35 * frame.rods(rods, core=0.5, core_deficit=0.8)
     return chords
 
 
 def _legs(frame: _Frame) -> Array:
     """Femur with head, neck and trochanter, knee, tibia, fibula and ankle."""
     k = frame.scale
-    rods: list[tuple[Array, Array, float]] = []
+    shafts: list[tuple[Array, Array, float]] = []
+    ends: list[tuple[Array, Array, float]] = []
     for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
         hip, knee = frame.joint(f"upperleg01.{side}"), frame.joint(f"lowerleg01.{side}")
         ankle = frame.joint(f"foot.{side}")
-        trochanter = hip + k * np.array([4.0 * sign, 0.0, -2.0])
-        rods += [
-            (hip, hip + [0.01, 0.0, 0.0], 2.3),
-            (hip, trochanter, 1.5),
-            (trochanter + [0.0, 0.0, k], trochanter - [0.0, 0.0, 3.0 * k], 1.8),
-            (trochanter, knee, 1.4),
-            (knee + 0.1 * (trochanter - knee), knee, 2.5),
-            (knee, knee + 0.1 * (ankle - knee), 2.6),
-            (knee - [0.6 * k * sign, 0.0, 0.0], ankle, 1.25),
-            (
-                knee + k * np.array([2.6 * sign, 0.0, -3.0]),
-                ankle + k * np.array([1.5 * sign, 0.0, 0.0]),
-                0.55,
-            ),
-            (ankle + 0.06 * (knee - ankle), ankle, 1.8),
+        head = hip - [1.5 * k * sign, 0.0, 0.0]
+        trochanter = hip + k * np.array([2.8 * sign, 0.0, -3.5])
+        fibula = k * np.array([2.4 * sign, 0.0, -3.0])
+        shafts += [
+            (trochanter, knee, 1.45),
+            (knee - [0.5 * k * sign, 0.0, 0.0], ankle, 1.3),
+            (knee + fibula, ankle + k * np.array([1.4 * sign, 0.0, 0.0]), 0.5),
         ]
-    return frame.rods(rods, core=0.55, core_deficit=0.75)
+        ends += [
+            (head, head + np.array([0.01, 0.0, 0.0]), 2.3),
+            (head, trochanter, 1.5),
+            (trochanter + np.array([0.0, 0.0, 1.5 * k]), trochanter - [0.0, 0.0, 2.5 * k], 1.8),
+            (knee + 0.09 * (trochanter - knee), knee, 2.5),
+            (knee, knee + 0.09 * (ankle - knee), 2.5),
+            (ankle + 0.05 * (knee - ankle), ankle, 1.7),
+        ]
+    return frame.shafts_and_ends(shafts, ends)
 
 
 def _feet(frame: _Frame) -> Array:

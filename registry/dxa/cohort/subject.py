@@ -10,10 +10,11 @@ import numpy as np
 from registry.contracts import DataError
 from registry.dxa.cohort.anthropometry import anthropometry
 from registry.dxa.cohort.bodies import Body, BodyModel, body_model
-from registry.dxa.cohort.composition import Composition, Individual, compose, sample_individual
-from registry.dxa.cohort.phenotypes import Phenotypes, Sex, sample_phenotypes, shape_coefficients
+from registry.dxa.cohort.composition import Composition, Individual, Specimen, compose, sample_individual
+from registry.dxa.cohort.phenotypes import Phenotypes, sample_phenotypes, shape_coefficients
 from registry.dxa.cohort.pose import Placement, apply_pose, fits_field, fitting_arm_angles, place, sample_pose
 from registry.dxa.cohort.specification import CohortSpecification
+from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.truth import composition_measures
 from registry.dxa.cohort.variation import LocalShape, apply_local_shape, sample_local_shape
 from registry.dxa.imaging.scanner import Scan, Scanner
@@ -27,29 +28,6 @@ BODY_DENSITY_KG_L = 1.01
 
 # One stream of random numbers for each purpose, so that a change in one leaves the others alone.
 _BODY, _VISIT, _NOISE = range(3)
-
-
-@dataclass(frozen=True)
-class PlannedPatient:
-    """Whom to simulate.
-
-    Parameters
-    ----------
-    number
-        Unique in the cohort; with the seed, it decides everything random.
-    key
-        The patient key.
-    sex, age_years
-        At the first visit.
-    visits
-        One or two.
-    """
-
-    number: int
-    key: str
-    sex: Sex
-    age_years: float
-    visits: int
 
 
 @dataclass(frozen=True)
@@ -134,7 +112,8 @@ def simulate_patient(specification: CohortSpecification, planned: PlannedPatient
         lying = _draw_visits(model, specification, planned, attempt)
         if lying is not None:
             visits = tuple(
-                _scan_visit(model, specification, planned, number, body) for number, body in enumerate(lying, 1)
+                _scan_visit(model, specification, planned, number, body)
+                for number, body in enumerate(lying, 1)
             )
             return Patient(planned, visits, attempt)
     raise DataError(
@@ -160,7 +139,7 @@ def _draw_visits(
         visit = _generator(specification, planned.number, _VISIT, attempt, number)
         if number > 1:
             phenotypes, individual = _later(phenotypes, individual, visit)
-        body = _lie_down(model, specification, phenotypes, local, individual, visit)
+        body = _lie_down(model, specification, (phenotypes, local, individual), visit)
         if body is None:
             return None
         lying.append(body)
@@ -184,11 +163,10 @@ def _later(
 def _lie_down(
     model: BodyModel,
     specification: CohortSpecification,
-    phenotypes: Phenotypes,
-    local: LocalShape,
-    individual: Individual,
+    person: tuple[Phenotypes, LocalShape, Individual],
     generator: np.random.Generator,
 ) -> _Lying | None:
+    phenotypes, local, individual = person
     rest = model.rest(shape_coefficients(model, phenotypes) + local.coefficients)
     rest = apply_local_shape(model, rest, local)
     stature_m = rest.stature_cm / 100.0
@@ -200,7 +178,13 @@ def _lie_down(
     pose = sample_pose(variation, (30.0, 30.0), generator)
     pose = dataclasses.replace(pose, arms=fitting_arm_angles(model, rest, pose, variation, generator))
     placement = Placement(
-        across_cm=float(np.clip(generator.normal(0.0, variation.across_sd_cm), -variation.across_limit_cm, variation.across_limit_cm)),
+        across_cm=float(
+            np.clip(
+                generator.normal(0.0, variation.across_sd_cm),
+                -variation.across_limit_cm,
+                variation.across_limit_cm,
+            )
+        ),
         along_cm=float(generator.normal(0.0, variation.along_sd_cm)),
         rotation_deg=float(generator.normal(0.0, variation.rotation_sd_deg)),
     )
@@ -212,15 +196,8 @@ def _scan_visit(
     model: BodyModel, specification: CohortSpecification, planned: PlannedPatient, number: int, lying: _Lying
 ) -> Visit:
     generator = _generator(specification, planned.number, _NOISE, number)
-    composition = compose(
-        model,
-        lying.placed,
-        lying.phenotypes,
-        lying.individual,
-        lying.rest.stature_cm,
-        specification.composition.texture,
-        generator,
-    )
+    specimen = Specimen(model, lying.placed, lying.rest.stature_cm, lying.phenotypes, lying.individual)
+    composition = compose(specimen, specification.composition.texture, generator)
     settings = specification.scanner
     scanner = Scanner(photons=settings.photons or None, mode=settings.mode)
     scan = scanner.scan(composition.densities_g_cm2, generator)

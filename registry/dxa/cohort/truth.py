@@ -9,7 +9,7 @@ from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.imaging.geometry import GRID, Grid
 
 # A pixel counts as bone above this areal density; bone mineral density depends on it.
-BONE_THRESHOLD_G_CM2 = 0.25
+BONE_THRESHOLD_G_CM2 = 0.4
 _PARTS = {
     "arm": ("arm_left", "arm_right"),
     "leg": ("leg_left", "leg_right"),

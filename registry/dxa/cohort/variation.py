@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from registry.dxa.cohort.bodies import Array, Body, BodyModel
-from registry.dxa.cohort.rig import SIDES, bone_axes, bones_starting_with, positions_on_axes
+from registry.dxa.cohort.rig import SIDES, bones_starting_with, positions_on_axes
 from registry.dxa.cohort.specification import ShapeVariation
 
 # Bones that grow thicker or longer together.
@@ -44,7 +44,9 @@ class LocalShape:
     coefficients: Array
 
 
-def sample_local_shape(model: BodyModel, variation: ShapeVariation, generator: np.random.Generator) -> LocalShape:
+def sample_local_shape(
+    model: BodyModel, variation: ShapeVariation, generator: np.random.Generator
+) -> LocalShape:
     """Draw a body's own shape.
 
     Girths of the two sides share a factor and differ by ``asymmetry_sd``; lengths differ by a fifth of that.
@@ -75,23 +77,10 @@ def sample_local_shape(model: BodyModel, variation: ShapeVariation, generator: n
 
 def apply_local_shape(model: BodyModel, body: Body, local: LocalShape) -> Body:
     """Stretch bones, then scale the surface about them; skin weights blend neighbouring bones smoothly."""
-    axis_points = positions_on_axes(model, body)
     joints = _stretched_joints(model, body.joints_cm, local.length)
-    moved_axis = axis_points + model.skin.average(joints - body.joints_cm)
-    # Points along a bone move with both of its ends.
-    starts, ends = bone_axes(model, body.joints_cm)
-    moved_starts, moved_ends = bone_axes(model, joints)
-    stretch = np.zeros_like(body.vertices_cm)
-    for slot in range(model.skin.bones.shape[1]):
-        bones = model.skin.bones[:, slot]
-        along = (ends - starts)[bones]
-        share = np.einsum("vi,vi->v", body.vertices_cm - starts[bones], along)
-        share = np.clip(share / np.maximum(np.einsum("vi,vi->v", along, along), 1e-6), 0.0, 1.0)
-        change = (moved_ends - moved_starts)[bones] - along
-        stretch += model.skin.weights[:, slot, None] * share[:, None] * change
     scale = np.stack([local.width, local.depth, (local.width + local.depth) / 2], axis=1)
-    outward = (body.vertices_cm - axis_points) * model.skin.average(scale)
-    return Body(moved_axis + stretch + outward, joints)
+    outward = (body.vertices_cm - positions_on_axes(model, body)) * model.skin.average(scale)
+    return Body(positions_on_axes(model, body, joints) + outward, joints)
 
 
 def _stretched_joints(model: BodyModel, joints_cm: Array, length: Array) -> Array:

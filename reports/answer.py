@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from reports.comparison import Column, Comparison, Contrast
 from reports.frame import Run
 from reports.intervals import Estimate
-from reports.tables import Column, Comparison, Contrast
 
-Verdict = str
+#: Below this many patients a standard error from resamples is itself too uncertain to rely on.
+FEW_PATIENTS = 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Answer:
     task: str
     title: str
     protocols: tuple[str, ...]
-    verdict: Verdict
+    verdict: str
     winner: str
     headline: str
     sentences: tuple[str, ...]
@@ -91,6 +93,7 @@ def warnings(run: Run, comparisons: Sequence[Comparison], answers: Sequence[Answ
         found.append(f"{missing} planned {_plural('trial', missing)} never ran: the run is incomplete.")
     for comparison in comparisons:
         found += _gaps(comparison)
+    found += _few_patients(comparisons)
     found += _seeds(run, comparisons)
     found += _tuning_artefacts(answers)
     return list(dict.fromkeys(found))
@@ -113,6 +116,16 @@ def _gaps(comparison: Comparison) -> list[str]:
                 " left out for all of them."
             )
     return found
+
+
+def _few_patients(comparisons: Sequence[Comparison]) -> list[str]:
+    counts = [one.endpoint.lines[0].patients for one in comparisons if one.endpoint.lines]
+    if not any(0 < count < FEW_PATIENTS for count in counts):
+        return []
+    return [
+        f"{min(count for count in counts if count)} test patients are too few for an interval to be trusted,"
+        " above all of R²: resamples with hardly any spread of the targets dominate it."
+    ]
 
 
 def _seeds(run: Run, comparisons: Sequence[Comparison]) -> list[str]:
@@ -168,6 +181,7 @@ def _effect(contrast: Contrast, flip: bool, decimals: int) -> str:
     if difference is None or difference.estimate.value is None:
         return "no interval"
     one = turned(difference.estimate) if flip else difference.estimate
+    decimals = digits(one, decimals)
     words = [interval(one, decimals, signed=True)]
     if difference.p_adjusted is not None:
         words.append(p_words(difference.p_adjusted) + " after correction")
@@ -198,6 +212,13 @@ def turned(one: Estimate) -> Estimate:
     """The same difference read the other way round."""
     value, low, high = (None if x is None else -x for x in (one.value, one.high, one.low))
     return Estimate(value, low, high, one.standard_error, one.degrees_of_freedom, one.undefined_draws)
+
+
+def digits(one: Estimate, least: int) -> int:
+    """Digits after the point that show two of the standard error, at least `least`, at most six."""
+    if not one.standard_error:
+        return least
+    return min(6, max(least, 1 + math.ceil(-math.log10(one.standard_error))))
 
 
 def interval(one: Estimate, decimals: int, signed: bool = False) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from reports.answer import Answer, number
+from reports.comparison import Comparison, StatisticTable, Table
 from reports.frame import Run
 from reports.intervals import LEVEL
-from reports.tables import Comparison, StatisticTable, Table
 from reports.tests_ import ALPHA, POWER
 
 SCHEMA = 1

@@ -11,9 +11,9 @@ from html import escape
 from typing import Any
 
 from reports.answer import number
+from reports.comparison import Column, Comparison, Contrast, Line, StatisticTable
 from reports.intervals import Estimate
 from reports.svg import MUTED, Mark, interval_chart, scatter_chart
-from reports.tables import Column, Comparison, Contrast, Line, StatisticTable
 from reports.tuning import TaskTuning
 
 #: Colour and marker of the arms in declared order; every colour has a contrast above 3:1 on white.
@@ -127,10 +127,7 @@ def draws_figure(tuned: TaskTuning, style: Mapping[str, tuple[str, str]]) -> Fig
     points = [(arm, style[arm.name]) for arm in tuned.arms if arm.scores]
     if not points:
         return None
-    summary = "; ".join(
-        f"{arm.title}: {min(s for _, s in arm.scores):.3f} to {max(s for _, s in arm.scores):.3f}"
-        for arm, _ in points
-    )
+    summary = "; ".join(f"{arm.title}: {_range([score for _, score in arm.scores])}" for arm, _ in points)
     data = {
         "kind": "draws",
         "axis": plain(f"validation {tuned.label}"),
@@ -182,6 +179,11 @@ def _marks(contrasts: Sequence[Contrast], index: int, style: Mapping[str, tuple[
             word = "" if difference.verdict == "not judged" else difference.verdict
             found.append(Mark(difference.estimate.value, one.low, one.high, *style[contrast.first], word))
     return found
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = number(min(values), 3), number(max(values), 3)
+    return low if low == high else f"{low} to {high}"
 
 
 def _series(name: str, marks: Sequence[Mark], labels: Sequence[str]) -> dict[str, Any]:

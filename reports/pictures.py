@@ -15,10 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from reports.comparison import Comparison
 from reports.errors import RecordsError
 from reports.frame import Run, read_json
 from reports.sample import final_trials
-from reports.tables import Comparison
 
 #: Colours at equal steps: gray; dark blue to yellow (cividis); blue over white to vermillion. All three keep
 #: their order for colour-blind readers.

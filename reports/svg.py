@@ -146,18 +146,20 @@ def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     >>> nice_ticks(0.0, 1.0)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
-    if not high > low:
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # one value, up to rounding
         low, high = low - max(abs(low), 1.0) * 0.1, high + max(abs(high), 1.0) * 0.1
     rough = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    digits = 1 - math.floor(math.log10(step))
+    return [round(index * step, digits) for index in range(first, last + 1)]
 
 
 def tick_label(value: float, ticks: Sequence[float]) -> str:
     """A tick with as many digits as the step between ticks needs."""
-    return number(value, max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)))
+    digits = -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)
+    return number(value, max(0, digits)) if digits <= 6 else f"{value:.0e}"
 
 
 def shortened(name: str, length: int = 27) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from reports.comparison import Comparison
 from reports.frame import Run
 from reports.sample import final_trials
-from reports.tables import Comparison
 
 
 @dataclass(frozen=True)

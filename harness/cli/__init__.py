@@ -58,8 +58,9 @@ def _for_people(error: Exception) -> Exception:
     """The error that a person can act on; anything else is a bug and keeps its traceback."""
     from harness.files import storage_error, storage_failure_in  # noqa: PLC0415 - imports numpy
     from registry.contracts import InputError  # noqa: PLC0415
+    from reports import RecordsError  # noqa: PLC0415
 
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | RecordsError):
         return error
     full_disk = storage_failure_in(error)  # wherever it happened: in a domain, in a report
     if full_disk is not None:

@@ -13,7 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.answer import Answer, interval, number, p_words
+from reports.answer import Answer, digits, interval, number, p_words
+from reports.comparison import Comparison
 from reports.export import differences_csv, table_latex, table_name, values_csv
 from reports.figures import (
     Figure,
@@ -26,7 +27,6 @@ from reports.figures import (
 from reports.frame import Run
 from reports.pictures import BUDGET, exhibits
 from reports.svg import symbol
-from reports.tables import Comparison
 from reports.tuning import costs, tuning
 
 #: A run with more trials than this lists the first ones and names the file that holds all.
@@ -166,6 +166,11 @@ def seconds(value: float | None) -> str:
     return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
+def short(value: float) -> str:
+    """A number with at most four significant digits."""
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
 def settings(value: Any) -> str:
     """Hyperparameters in one line; numbers with four significant digits."""
     chosen = json.loads(value or "{}") if isinstance(value, str) else value
@@ -206,10 +211,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "digits": digits,
         "interval": interval,
         "number": number,
         "p_words": p_words,
         "seconds": seconds,
+        "short": short,
         "settings": settings,
         "tidy": tidy,
         "marker": marker,

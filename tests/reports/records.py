@@ -135,7 +135,9 @@ class Records:
                         "draw": best,
                         "validation_score": 1 - self.noise[arm] ** 2,
                         "mean_rank": 1.5 if protocol == "matched" else None,
-                        "hyperparameters": json.dumps({"learning_rate": rates[best], "freeze": bool(best % 2)}),
+                        "hyperparameters": json.dumps(
+                            {"learning_rate": rates[best], "freeze": bool(best % 2)}
+                        ),
                         "reason": f"best by the rule of {protocol}",
                     }
                 )
@@ -152,7 +154,11 @@ class Records:
             served = [["matched", "tuned"]] if task == "reconstruction" else [["matched"], ["tuned"]]
             for protocols in served:
                 for seed in self.seeds if task == "anthropometry" else (None,):
-                    failed = self.failures and (arm, seed, protocols) == ("nodxa_vae", self.seeds[-1], ["tuned"])
+                    failed = self.failures and (arm, seed, protocols) == (
+                        "nodxa_vae",
+                        self.seeds[-1],
+                        ["tuned"],
+                    )
                     key = self.trial(
                         stage="final",
                         strategy=arm,
@@ -177,7 +183,10 @@ class Records:
         size = truth.normal(size=len(scans))
         noise = self.noise[entry] * (0.95 if tuned else 1.0)
         if task == "reconstruction":
-            for metric, centre, spread in (("psnr_db", 40 - 12 * noise, 2.0), ("nmae", 0.03 + 0.05 * noise, 0.005)):
+            for metric, centre, spread in (
+                ("psnr_db", 40 - 12 * noise, 2.0),
+                ("nmae", 0.03 + 0.05 * noise, 0.005),
+            ):
                 value = centre + spread * size + 0.3 * spread * own.normal(size=len(scans))
                 self.scores.append(
                     pl.DataFrame(
@@ -264,7 +273,10 @@ class Records:
                 "simulated": self.simulated,
                 "description": "Simulated bodies and scans.",
                 "sizes": {
-                    "unlabelled": {"train": {"patients": 400, "scans": 400}, "validation": {"patients": 40, "scans": 40}},
+                    "unlabelled": {
+                        "train": {"patients": 400, "scans": 400},
+                        "validation": {"patients": 40, "scans": 40},
+                    },
                     "paired": {
                         "train": {"patients": 200, "scans": 200},
                         "validation": {"patients": 50, "scans": 50},
@@ -294,7 +306,13 @@ class Records:
                     "title": "Reconstruction",
                     "summary": "Give the scan back.",
                     "part": "paired",
-                    "primary": {**primary, "metric": "psnr_db", "label": "PSNR", "statistic": "mean", "rows": ["psnr_db"]},
+                    "primary": {
+                        **primary,
+                        "metric": "psnr_db",
+                        "label": "PSNR",
+                        "statistic": "mean",
+                        "rows": ["psnr_db"],
+                    },
                     "trains": False,
                     "baselines": ["mean"],
                     "space": {},
@@ -308,7 +326,10 @@ class Records:
                     "primary": {**primary, "metric": "mean_r2", "label": "mean r²", "statistic": "r2"},
                     "trains": True,
                     "baselines": ["mean", "pca_ridge"],
-                    "space": {"learning_rate": "log-uniform from 0.0001 to 0.01", "freeze": "one of true, false"},
+                    "space": {
+                        "learning_rate": "log-uniform from 0.0001 to 0.01",
+                        "freeze": "one of true, false",
+                    },
                     "version": "1",
                 },
             ],
@@ -356,7 +377,10 @@ def layouts() -> dict[str, list[dict[str, Any]]]:
         key="table3",
         title="Anthropometric measures",
         source="predictions",
-        rows=tuple(Row(name, name, "Circumference" if i < 5 else "Volume", "cm" if i < 5 else "L") for i, name in enumerate(MEASURES)),
+        rows=tuple(
+            Row(name, name, "Circumference" if i < 5 else "Volume", "cm" if i < 5 else "L")
+            for i, name in enumerate(MEASURES)
+        ),
         statistics=(
             Statistic("r2", "r²", "max"),
             Statistic("r2_pearson", "Pearson r²", "max"),

@@ -213,6 +213,7 @@ def _simulate_chunk(specification: CohortSpecification, chunk: _Chunk) -> None:
             json.dumps([_row(patient, visit) for patient, visit in pairs]).encode(), np.uint8
         ),
         "resampled": np.array(sum(patient.resampled for patient in patients)),
+        "reposed": np.array(sum(patient.reposed for patient in patients)),
         "saturated": np.array(sum(visit.scan.saturated for _, visit in pairs)),
     }
     if chunk.part == "paired":
@@ -279,7 +280,7 @@ def _pack_split(chunks: list[_Chunk], partial: Path, part: str, split: str) -> S
     )
     vertices: np.memmap[tuple[int, ...], np.dtype[np.float32]] | None = None
     rows: list[dict[str, object]] = []
-    resampled = saturated = 0
+    resampled = reposed = saturated = 0
     for chunk in chunks:
         arrays = _read_chunk(chunk.path)
         if arrays is None:
@@ -295,6 +296,7 @@ def _pack_split(chunks: list[_Chunk], partial: Path, part: str, split: str) -> S
             vertices[stretch] = arrays["vertices"]
         rows += json.loads(arrays["rows"].tobytes())
         resampled += int(arrays["resampled"])
+        reposed += int(arrays["reposed"])
         saturated += int(arrays["saturated"])
     codes.flush()
     if vertices is not None:
@@ -305,6 +307,7 @@ def _pack_split(chunks: list[_Chunk], partial: Path, part: str, split: str) -> S
         scans=scans,
         saturated_values=saturated,
         resampled_bodies=resampled,
+        reposed_bodies=reposed,
         files={f"{part}/{split}/{path.name}": file_record(path) for path in sorted(folder.iterdir())},
     )
 

@@ -171,7 +171,7 @@ def bone_mineral_g(phenotypes: Phenotypes, stature_cm: float, volume_l: float, f
     of stature and size and the decline after 50 years are plausible, not fitted to data.
     """
     male = phenotypes.sex == "male"
-    reference_g, stature, volume = (2880.0, 176.0, 80.0) if male else (2250.0, 163.0, 68.0)
+    reference_g, stature, volume = (2680.0, 176.0, 80.0) if male else (2250.0, 163.0, 68.0)
     mineral = reference_g * (stature_cm / stature) ** 2.6 * (volume_l / volume) ** 0.25
     if phenotypes.age_years < 18:
         mineral *= 0.86

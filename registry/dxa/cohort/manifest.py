@@ -33,14 +33,15 @@ class SplitRecord(_Record):
     """One split of one part.
 
     ``saturated_values`` counts channel values that left the 14 bits, ``resampled_bodies`` the bodies that
-    were drawn and given up because they were out of range or left the field; ``files`` are paths within the
-    folder.
+    were drawn and given up because they were out of range or left the field, ``reposed_bodies`` the poses
+    that were changed to keep a body in it; ``files`` are paths within the folder.
     """
 
     patients: int = Field(ge=0)
     scans: int = Field(ge=0)
     saturated_values: int = Field(ge=0)
     resampled_bodies: int = Field(ge=0)
+    reposed_bodies: int = Field(ge=0)
     files: dict[str, FileRecord]
 
     @field_validator("files")

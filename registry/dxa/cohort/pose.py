@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,6 +16,8 @@ from registry.dxa.imaging.geometry import GRID, Grid
 # Angles that are tried for the upper arms; the rest pose holds them out by about 45 degrees.
 ARM_ANGLES_DEG = np.arange(10.0, 46.0, 2.5)
 FIELD_MARGIN_CM = 0.4
+# How much less the feet point when a body is too long for the field, step by step.
+FOOT_RELIEF_DEG = (0.0, 20.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,33 @@ def fitting_arm_angles(
     return chosen[0], chosen[1]
 
 
+def posed_within_field(model: BodyModel, rest: Body, pose: Pose) -> tuple[Body, int]:
+    """Pose a body; point its feet less where they would leave the field, as an operator does with tall people.
+
+    Returns
+    -------
+    body
+        The posed body, which may still be too long.
+    changes
+        How often the pose was changed.
+    """
+    for changes, relief_deg in enumerate(FOOT_RELIEF_DEG):
+        left, right = pose.feet_point
+        body = apply_pose(model, rest, replace(pose, feet_point=(left - relief_deg, right - relief_deg)))
+        if np.ptp(body.vertices_cm[:, 2]) < GRID.length_cm - 4 * FIELD_MARGIN_CM:
+            break
+    return body, changes
+
+
 def place(body: Body, placement: Placement, grid: Grid = GRID) -> Body:
     """Lay a posed body on the table: rotate about the beam, centre along the body, shift."""
     turn = _rotation("y", placement.rotation_deg)
     vertices, joints = body.vertices_cm @ turn.T, body.joints_cm @ turn.T
     middle = (vertices[:, 2].max() + vertices[:, 2].min()) / 2
-    shift = np.array([placement.across_cm, 0.0, grid.length_cm / 2 + placement.along_cm - middle])
+    # Long bodies are centred as well as needed to stay within the field.
+    room = max(0.0, (grid.length_cm - float(np.ptp(vertices[:, 2]))) / 2 - FIELD_MARGIN_CM)
+    along = float(np.clip(placement.along_cm, -room, room))
+    shift = np.array([placement.across_cm, 0.0, grid.length_cm / 2 + along - middle])
     return Body(vertices + shift, joints + shift)
 
 

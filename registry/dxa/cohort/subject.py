@@ -12,7 +12,14 @@ from registry.dxa.cohort.anthropometry import anthropometry
 from registry.dxa.cohort.bodies import Body, BodyModel, body_model
 from registry.dxa.cohort.composition import Composition, Individual, Specimen, compose, sample_individual
 from registry.dxa.cohort.phenotypes import Phenotypes, sample_phenotypes, shape_coefficients
-from registry.dxa.cohort.pose import Placement, apply_pose, fits_field, fitting_arm_angles, place, sample_pose
+from registry.dxa.cohort.pose import (
+    Placement,
+    fits_field,
+    fitting_arm_angles,
+    place,
+    posed_within_field,
+    sample_pose,
+)
 from registry.dxa.cohort.specification import CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.truth import composition_measures
@@ -80,11 +87,14 @@ class Patient:
         In order.
     resampled
         How many bodies were drawn and given up because they were out of range or left the field.
+    reposed
+        How often a pose was changed so that a body stayed within the field.
     """
 
     planned: PlannedPatient
     visits: tuple[Visit, ...]
     resampled: int
+    reposed: int
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ class _Lying:
     individual: Individual
     rest: Body
     placed: Body
+    reposed: int
 
 
 def simulate_patient(specification: CohortSpecification, planned: PlannedPatient) -> Patient:
@@ -115,7 +126,7 @@ def simulate_patient(specification: CohortSpecification, planned: PlannedPatient
                 _scan_visit(model, specification, planned, number, body)
                 for number, body in enumerate(lying, 1)
             )
-            return Patient(planned, visits, attempt)
+            return Patient(planned, visits, attempt, sum(body.reposed for body in lying))
     raise DataError(
         f"no body of patient {planned.key} fitted the field in {MAXIMUM_ATTEMPTS} attempts",
         mend="reduce the cohort's pose or shape variation",
@@ -188,8 +199,9 @@ def _lie_down(
         along_cm=float(generator.normal(0.0, variation.along_sd_cm)),
         rotation_deg=float(generator.normal(0.0, variation.rotation_sd_deg)),
     )
-    placed = place(apply_pose(model, rest, pose), placement)
-    return _Lying(phenotypes, individual, rest, placed) if fits_field(placed) else None
+    posed, changes = posed_within_field(model, rest, pose)
+    placed = place(posed, placement)
+    return _Lying(phenotypes, individual, rest, placed, changes) if fits_field(placed) else None
 
 
 def _scan_visit(

@@ -41,12 +41,14 @@
     hoverlabel: { bgcolor: "#ffffff", bordercolor: "#566170", font: { color: dark, size: 12 } },
     dragmode: false,
   });
-  const axis = (title, more) => ({ title: { text: title, font: { size: 13 } }, gridcolor: "#e3e6ea", linecolor: "#8a94a0", zeroline: false, automargin: true, ...more });
+  const axis = (title, more) => ({ title: { text: title, font: { size: 13 } }, gridcolor: "#e3e6ea", linecolor: "#8a94a0", zeroline: false, automargin: true, exponentformat: "none", ...more });
   const config = { displayModeBar: false, displaylogo: false, showLink: false, responsive: true };
   const digits = (x) => (x === null || x === undefined ? "–" : x.toPrecision(3).replace("-", "−"));
 
+  const rowHeight = (count) => Math.max(30, 16 * count + 12);
+
   function intervals(series, offset, count) {
-    const y = series.labels.map((_, i) => -i - (offset - (count - 1) / 2) * 0.22);
+    const y = series.labels.map((_, i) => -i - (offset - (count - 1) / 2) * (15 / rowHeight(count)));
     const known = (i) => series.low[i] !== null;
     return {
       type: "scatter", mode: "markers", name: series.name, x: series.value, y,
@@ -81,7 +83,7 @@
     const shown = figure.contrasts.filter((one, i) => (chosen === "reference" ? one.reference : i === Number(chosen)));
     const labels = [...new Set(shown.flatMap((one) => one.series.labels))];
     const traces = shown.map((one, i) => intervals(one.series, i, shown.length));
-    const layout = rows(labels, figure.axis, true, 110 + Math.max(30, 16 * shown.length + 12) * labels.length);
+    const layout = rows(labels, figure.axis, true, 110 + rowHeight(shown.length) * labels.length);
     layout.showlegend = true;
     layout.legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
     layout.margin.t = 34;

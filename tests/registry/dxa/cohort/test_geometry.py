@@ -20,6 +20,7 @@ from registry.dxa.cohort.pose import (
     bone_transforms,
     fits_field,
     place,
+    posed_within_field,
     rotations,
 )
 from registry.dxa.cohort.primitives import Rods, ellipsoid_chords_cm
@@ -38,7 +39,7 @@ def _placed_mean_body() -> Body:
     return place(apply_pose(model, model.mean_body, STRAIGHT), Placement(0.3, 1.0, 0.5))
 
 
-def _numpy_thickness(vertices: Array, faces: npt.NDArray[np.int64], down: int, across: int) -> Array:
+def numpy_thickness(vertices: Array, faces: npt.NDArray[np.int64], down: int, across: int) -> Array:
     """Signed rasterisation without loops; samples are never exactly on an edge of a real body."""
     columns = (vertices[:, 0] + GRID.width_cm / 2) * across / GRID.column_spacing_cm - 0.5
     rows = (GRID.length_cm - vertices[:, 2]) * down / GRID.row_spacing_cm - 0.5
@@ -81,7 +82,7 @@ def test_thickness_equals_the_numpy_reference() -> None:
     model, body = body_model(), _placed_mean_body()
     for samples in ((1, 1), (4, 2)):
         ours = thickness_map(body.vertices_cm, model.faces, samples=samples)
-        np.testing.assert_allclose(ours, _numpy_thickness(body.vertices_cm, model.faces, *samples), atol=1e-9)
+        np.testing.assert_allclose(ours, numpy_thickness(body.vertices_cm, model.faces, *samples), atol=1e-9)
 
 
 def test_thickness_holds_the_volume_of_the_mesh() -> None:
@@ -137,6 +138,18 @@ def test_skinning_leaves_an_unturned_body_and_keeps_bone_lengths() -> None:
             )
     assert posed.volume_cm3(model.faces) == pytest.approx(rest.volume_cm3(model.faces), rel=0.02)
     assert all(np.linalg.det(matrix) == pytest.approx(1.0) for matrix in rotations(STRAIGHT).values())
+
+
+def test_a_long_body_is_posed_anew_and_counted() -> None:
+    model = body_model()
+    size = 184.0 / model.mean_body.stature_cm
+    tall = Body(model.mean_body.vertices_cm * size, model.mean_body.joints_cm * size)
+    _, unchanged = posed_within_field(model, model.mean_body, STRAIGHT)
+    posed, changes = posed_within_field(model, tall, STRAIGHT)
+    assert unchanged == 0
+    assert changes > 0
+    assert np.ptp(posed.vertices_cm[:, 2]) < np.ptp(apply_pose(model, tall, STRAIGHT).vertices_cm[:, 2])
+    assert fits_field(place(posed, Placement(0.0, 30.0, 0.0)))
 
 
 def test_girths_equal_those_of_trimesh() -> None:

@@ -270,7 +270,8 @@ def test_importing_the_package_is_light() -> None:
     code = (
         "import sys, registry.dxa.cohort as cohort; cohort.MEASURES; "
         "print([name for name in ('torch', 'ray', 'numba', 'polars') if name in sys.modules]); "
-        "cohort.open_split; print([name for name in ('torch', 'ray', 'numba', 'xraydb') if name in sys.modules])"
+        "cohort.open_split; "
+        "print([name for name in ('torch', 'ray', 'numba', 'xraydb') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["[]", "[]"]

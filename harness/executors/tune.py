@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import os
+import pwd
 import queue
 import secrets
 import shutil
@@ -42,6 +43,7 @@ ENVIRONMENT = {
 #: Local mode only: a real cluster needs Ray to listen on the network.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+TEMPORARY = Path("/tmp")  # noqa: S108
 OBJECT_STORE_BYTES = 100 * 2**20
 WORKER_LOSSES = 2
 
@@ -77,8 +79,7 @@ class TuneExecutor:
         WorkersUnavailableError
             If Ray does not start, or has not what one trial needs.
         """
-        # the path of Ray's sockets must stay below 108 bytes, whatever TMPDIR says
-        self._folder = Path(tempfile.mkdtemp(prefix="harness-", dir="/tmp"))
+        self._folder = session_folder()
         try:
             self._start_ray()
         except BaseException:
@@ -204,7 +205,7 @@ def local_ray_answers() -> float:
     """Start a local Ray, call a function in a worker, stop; returns the seconds that took."""
     started = time.perf_counter()
     executor = TuneExecutor(Resources(), workers=1)
-    executor._folder = Path(tempfile.mkdtemp(prefix="harness-", dir="/tmp"))
+    executor._folder = session_folder()
     try:
         executor._start_ray()
         ray = importlib.import_module("ray")
@@ -212,6 +213,22 @@ def local_ray_answers() -> float:
     finally:
         executor.stop()
     return time.perf_counter() - started
+
+
+def session_folder() -> Path:
+    """Make a short temporary folder for Ray, and remove those of processes that were killed.
+
+    The path of Ray's sockets must stay below 108 bytes, whatever TMPDIR says.
+    """
+    for folder in TEMPORARY.glob("harness-*-*"):
+        process = folder.name.split("-")[1]
+        if process.isdecimal() and not Path(f"/proc/{process}").exists() and folder.owner() == _user():
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"harness-{os.getpid()}-", dir=TEMPORARY))
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def _set_environment(folder: str, *, threads: int, local: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from harness.executors import WorkersUnavailableError
+from harness.executors import WorkersUnavailableError, tune
 from harness.executors.feed import Feed
 from harness.executors.tune import TuneExecutor
 from harness.progress import SilentDisplay
@@ -109,10 +110,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     plugin.write_text(MORTALS)
     arms = ["principal_components", "random_projection", "mortal", "doomed", "faulty"]
     request = digits_request(folder, plugins=(plugin,), strategies=arms)
-    before = {path.name for path in Path("/tmp").glob("harness-*")}  # noqa: S108
     watching = Watching()
     finished = run_suite(request, TuneExecutor(Resources(), workers=2), watching)
-    left = {path.name for path in Path("/tmp").glob("harness-*")} - before  # noqa: S108
+    left = {path.name for path in tune.TEMPORARY.glob(f"harness-{os.getpid()}-*")}
     return folder, finished, watching, left
 
 
@@ -164,6 +164,19 @@ def test_every_trial_was_handed_out_once(session: Session) -> None:
     events = journal(session[0] / "run")
     started = Counter(event["key"] for event in events if event["event"] == "started")
     assert set(started.values()) == {1}
+
+
+def test_folders_of_killed_processes_are_removed_others_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "TEMPORARY", tmp_path)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f"harness-{dead.pid}-abc", f"harness-{os.getppid()}-abc", "harness-notes-1", "else"):
+        (tmp_path / name).mkdir()
+    made = tune.session_folder()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {made.name, f"harness-{os.getppid()}-abc", "harness-notes-1", "else"}
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from registry.contracts import InputError
 
 #: What a storage that cannot take one more byte answers.
-STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 #: Ends the name of a folder that is being written.
 PARTIAL = ".partial"
 
@@ -41,9 +40,7 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 1, "a": frozenset({"y", "x"})})
     '{"a":["x","y"],"b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-    )
+    return _CANONICAL.encode(value)
 
 
 def digest_of(value: Any) -> str:
@@ -66,15 +63,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     with storage_guard(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # opened by name, not by `tempfile`, so that the reader of a shared folder may read it
+        partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with partial.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)  # noqa: PTH105 - the name says what matters: it replaces
+            partial.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             raise
 
 
@@ -187,3 +185,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r} cannot be written as JSON")
+
+
+#: One encoder for all: a plan hashes tens of thousands of specifications.
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
         If lengths differ, a number is not finite, or there is nothing; names the measure and the count.
     """
     patients, scans = list(predictions.patients), list(predictions.scans)
+    repeated = next((scan for scan, count in Counter(scans).items() if count > 1), None)
+    if repeated is not None:
+        raise ValueError(f"scan {repeated!r} is there twice")
     columns = [("target", predictions.targets), ("prediction", predictions.predictions)]
     if set(predictions.targets) != set(predictions.predictions):
         raise ValueError("targets and predictions name different measures")

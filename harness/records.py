@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,9 @@ from harness.policy import Policy
 from harness.results import SCHEMA, TABLES, RunFolder, read_result
 from registry.contracts import CohortReference, Domain, SplitSize
 
-#: Packages whose versions decide numbers; those that are installed are recorded.
-RECORDED_PACKAGES = (
-    "pretraining-harness",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scikit-image",
-    "polars",
-    "torch",
-    "torchvision",
-    "timm",
-    "torchmetrics",
-    "numba",
-    "ray",
-    "safetensors",
-    "xraydb",
-    "kaolin",
-)
+DISTRIBUTION = "pretraining-harness"
+#: Recorded where the package itself is not installed and cannot say what it requires.
+USUAL_PACKAGES = ("numpy", "polars", "ray", "safetensors", "scikit-learn", "scipy", "torch")
 DETERMINISM = (
     "Hyperparameter draws and seeds are functions of the suite. Trials run with deterministic algorithms "
     "where the libraries have them and a fixed number of threads: the same suite on the same machine gives "
@@ -156,9 +142,14 @@ def selection_rows(policy: Policy) -> list[dict[str, Any]]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Version of every recorded package that is installed."""
+    """Version of this package and of everything it requires or may use, as far as it is installed."""
+    try:
+        requirements = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = list(USUAL_PACKAGES)
+    names = {re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in requirements}
     versions = {}
-    for name in RECORDED_PACKAGES:
+    for name in [DISTRIBUTION, *sorted(names)]:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

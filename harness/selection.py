@@ -69,9 +69,9 @@ class BestMeanRank:
 
     Examples
     --------
-    >>> scores = {"a": {0: 0.1, 1: 0.2, 2: 0.3}, "b": {0: 0.9, 1: 0.8, 2: None}}
+    >>> scores = {"a": {0: 0.1, 1: 0.3, 2: 0.2}, "b": {0: 0.9, 1: 0.8, 2: None}}
     >>> BestMeanRank("max").choose(scores)
-    Choice(draw=1, reason='best mean rank over a, b', mean_rank=2.0)
+    Choice(draw=1, reason='best mean rank over a, b', mean_rank=1.5)
     """
 
     direction: Direction

@@ -62,7 +62,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
 @pytest.mark.ray
 def test_one_command_runs_every_cell_and_leaves_a_report(smoke: Smoke) -> None:
     assert smoke.first.returncode == 0, smoke.first.stderr + smoke.first.stdout
-    assert smoke.record["status"]["status"] == "complete"
+    assert smoke.record["status"]["state"] == "complete"
     trials = polars.read_parquet(smoke.run / "results" / "trials.parquet")
     assert set(trials["status"]) == {"done"}
     assert set(trials["stage"]) == {"pretrain", "tune", "final"}

@@ -54,6 +54,20 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
 
+def _for_people(error: Exception) -> Exception:
+    """The error that a person can act on; anything else is a bug and keeps its traceback."""
+    from harness.files import storage_error, storage_failure_in  # noqa: PLC0415 - imports numpy
+    from registry.contracts import InputError  # noqa: PLC0415
+    from reports import RecordsError  # noqa: PLC0415
+
+    if isinstance(error, InputError | RecordsError):
+        return error
+    full_disk = storage_failure_in(error)  # wherever it happened: in a domain, in a report
+    if full_disk is not None:
+        return storage_error(full_disk)
+    raise error
+
+
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         click.echo(f"harness {_version()}")
@@ -92,10 +106,6 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        from registry.contracts import InputError  # noqa: PLC0415 - imports numpy
-
-        if not isinstance(error, InputError):
-            raise
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_for_people(error)}", err=True)
         sys.exit(WRONG_INPUT)
     sys.exit(status if isinstance(status, int) else 0)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.options import request_from, suite_options
-from harness.outlook import Outlook, look_ahead
+from harness.outlook import STATES, Outlook, look_ahead
 
 
 @click.command("plan")
@@ -39,13 +39,14 @@ def plan(as_json: bool, **what: Any) -> None:
 def _print(console: Console, outlook: Outlook) -> None:
     table = Table(title=f"suite {escape(outlook.suite)}", title_justify="left")
     for column in ("task", "strategy"):
-        table.add_column(column)
-    for column in ("done", "cached", "to run", "blocked"):
+        table.add_column(column, overflow="fold")
+    for column in STATES:
         table.add_column(column, justify="right")
-    table.add_column("note")
     for line in outlook.cells:
-        counts = [str(line.counts[state] or "") for state in ("done", "cached", "to run", "blocked")]
-        table.add_row(escape(line.task), escape(line.strategy), *counts, escape(line.note))
+        counts = [str(line.counts[state] or "") for state in STATES] if line.applicable else ["N/A"]
+        table.add_row(escape(line.task), escape(line.strategy), *counts)
     console.print(table)
+    for note in dict.fromkeys(line.note for line in outlook.cells if line.note):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     words = ", ".join(f"{count} {state}" for state, count in outlook.counts.items())
     console.print(f"{sum(outlook.counts.values())} trials: {words}", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,11 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
     \b
     Examples:
       harness run-all --suite smoke
-      harness run-all --suite quick --strategies imagenet,dxa_vae --output runs/two
+      harness run-all --suite quick --strategies imagenet,mine --output runs/two
       harness run-all --suite mine.toml --plugin my_strategy.py --executor inline
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request ends like Ctrl-C
+    workers = workers or _processors()
     request = request_from(**what, workers=workers)
     console = Console(stderr=False, soft_wrap=False)
     display = make_display(console)
@@ -75,6 +77,13 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
     if report:
         console.print(f"report: {_report(finished.run.root)}", soft_wrap=True, highlight=False)
     return 0 if finished.complete else INCOMPLETE
+
+
+def _processors() -> int:
+    """Processors that this process may use; not every system can tell it from those that there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _executor(name: str, suite: Suite, workers: int, address: str) -> Executor:

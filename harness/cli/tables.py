@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 from rich.console import Console
@@ -26,36 +27,52 @@ def print_summary(console: Console, finished: Finished) -> None:
         task["name"]: PrimaryEndpoint(**{**task["primary"], "rows": tuple(task["primary"]["rows"])})
         for task in described["tasks"]
     }
-    found = endpoints(
-        primaries, *(pl.read_parquet(run.table(name)) for name in ("trials", "predictions", "scores"))
-    )
+    tables = (pl.read_parquet(run.table(name)) for name in ("trials", "predictions", "scores"))
+    found = endpoints(primaries, *tables)
     titles = {arm["name"]: arm["title"] for arm in described["arms"]}
     for task in described["tasks"]:
-        primary = primaries[task["name"]]
-        table = Table(
-            title=f"{escape(task['title'])}: {escape(primary.label)} on test, "
-            f"{'higher' if primary.direction == 'max' else 'lower'} is better",
-            title_justify="left",
-        )
-        table.add_column("arm")
-        for column in ("matched", "n", "tuned", "n"):
-            table.add_column(column, justify="right")
+        cells = [
+            {**cell, "title": titles[cell["strategy"]]}
+            for cell in described["cells"]
+            if cell["task"] == task["name"]
+        ]
         of_task = [endpoint for endpoint in found if endpoint.task == task["name"]]
-        for cell in (cell for cell in described["cells"] if cell["task"] == task["name"]):
-            if cell["applicable"]:
-                table.add_row(escape(titles[cell["strategy"]]), *_columns(of_task, cell["strategy"], False))
-            else:
-                table.add_row(escape(titles[cell["strategy"]]), f"N/A: {escape(cell['reason'])}", style="dim")
-        for baseline in task["baselines"]:
-            table.add_row(f"{escape(baseline)} (baseline)", *_columns(of_task, baseline, True), style="dim")
-        console.print(table)
-    console.print("mean over final trials; n is their number", style="dim")
+        _print_task(console, task, cells, of_task)
+    console.print("means over final trials; n is their number", style="dim")
     if finished.simulated:
         console.print(SIMULATED, style="bold yellow")
     _print_status(console, run, finished.status)
 
 
-def _columns(found: list[Endpoint], arm: str, baseline: bool) -> list[str]:
+def _print_task(
+    console: Console,
+    task: Mapping[str, Any],
+    cells: list[dict[str, Any]],
+    found: list[Endpoint],
+) -> None:
+    primary = task["primary"]
+    better = "higher" if primary["direction"] == "max" else "lower"
+    console.print(
+        f"\n[bold]{escape(task['title'])}[/bold]: {escape(primary['label'])} on test, {better} is better",
+        soft_wrap=True,
+        highlight=False,
+    )
+    table = Table()
+    table.add_column("arm", overflow="fold")
+    for column in ("matched", "n", "tuned", "n"):
+        table.add_column(column, justify="right")
+    for cell in cells:
+        columns = _columns(found, cell["strategy"], baseline=False)
+        table.add_row(escape(cell["title"]), *(columns if cell["applicable"] else ["N/A", "", "N/A", ""]))
+    for baseline in task["baselines"]:
+        columns = _columns(found, baseline, baseline=True)
+        table.add_row(f"{escape(baseline)} (baseline)", *columns, style="dim")
+    console.print(table)
+    for reason in dict.fromkeys(cell["reason"] for cell in cells if not cell["applicable"]):
+        console.print(f"N/A: {reason}", style="dim", markup=False, soft_wrap=True)
+
+
+def _columns(found: list[Endpoint], arm: str, *, baseline: bool) -> list[str]:
     columns = []
     for protocol in ("matched", "tuned"):
         match = [e for e in found if (e.arm, e.baseline, e.protocol) == (arm, baseline, protocol)]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 CohortProgress = Callable[[int, int, str], None]
+#: A line of `harness doctor`: name, whether it is well, what was found, and the mend where it is not.
+Check = tuple[str, bool, str, str]
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,6 @@ class SplitSize:
 
     patients: int
     scans: int
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of `harness doctor`: what was looked at, whether it works, and the mend where it does not."""
-
-    name: str
-    ok: bool
-    detail: str
-    mend: str = ""
 
 
 class Domain(abc.ABC):

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from registry.contracts import CohortProgress, CohortReference, Domain, InputError, SplitSize
+from registry.contracts import Check, CohortProgress, CohortReference, Domain, InputError, SplitSize
 from registry.dxa.settings import DxaSettings
 
 if TYPE_CHECKING:
     from registry.dxa.cohort.specification import CohortSpecification
-
-#: Name, whether it is well, what was found, and what to do where it is not.
-Check = tuple[str, bool, str, str]
 
 #: Backbones that the bundled suites use; any other name is looked up in timm, which costs seconds.
 _KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121")
@@ -30,6 +27,7 @@ class DxaDomain(Domain):
 
     name = "dxa"
     title = "Quantitative DXA imaging"
+    libraries = ("torch",)
     parts = {  # noqa: RUF012 - declared by the contract as a plain mapping
         "pretraining": "scans without labels, for pretraining",
         "paired": "scans of other patients with measures of their bodies, for tasks",

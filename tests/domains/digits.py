@@ -103,7 +103,7 @@ class Digits(Domain):
                 for patient in set(data.patients):
                     if owner.setdefault(patient, split) != split:
                         raise DataError(
-                            f"{path}: patient {patient!r} is in splits {owner[patient]!r} and {split!r}",
+                            f"{path}: patient {str(patient)!r} is in splits {owner[patient]!r} and {split!r}",
                             mend=f"keep each patient in one split, or delete {folder}: it is made anew",
                         )
                 progress(3 * number + SPLITS.index(split) + 1, 6, f"{part} {split}")

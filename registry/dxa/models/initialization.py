@@ -13,7 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 #: Where the linear piece of an activation lies: its middle for ReLU6, two standard deviations up for ReLU.
 _LINEAR_POINT: dict[type, float] = {nn.ReLU6: 3.0, nn.ReLU: 2.0}
-#: Weight of the last normalisation of a residual branch.
+#: Deviation of what enters an activation: six of them fit into the linear piece of ReLU6 on either side.
+_ACTIVATED_WEIGHT = 0.5
+#: Deviation of a residual branch against what it is added to.
 _RESIDUAL_WEIGHT = 0.2
 
 
@@ -22,8 +24,10 @@ def start_in_linear_regime(backbone: nn.Module) -> None:
     with torch.no_grad():
         for module in backbone.modules():
             if isinstance(module, _BatchNorm) and module.affine:
-                module.weight.fill_(1.0)
-                module.bias.fill_(_LINEAR_POINT.get(type(getattr(module, "act", None)), 0.0))
+                point = _LINEAR_POINT.get(type(getattr(module, "act", None)))
+                module.weight.fill_(1.0 if point is None else _ACTIVATED_WEIGHT)
+                module.bias.fill_(point or 0.0)
+        for module in backbone.modules():
             if getattr(module, "has_skip", False):
                 last = [part for part in module.modules() if isinstance(part, _BatchNorm)][-1]
                 last.weight.fill_(_RESIDUAL_WEIGHT)

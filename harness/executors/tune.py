@@ -1,0 +1,269 @@
+"""Ray Tune behind the seam: one Tuner for the whole matrix, fed by the driver's policy.
+
+Tune's loop runs in a thread; its searcher hands on what the driver submitted and reports what came back.
+Nothing is restored from Tune's own state: the journal and the trial folders are the truth.
+
+Ray reads its environment when it is imported, so this module imports it late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import math
+import os
+import pwd
+import queue
+import secrets
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.executors.base import Event, WorkersUnavailableError
+from harness.executors.feed import Feed
+from harness.specs import Resources
+
+#: Set before Ray is imported, everywhere.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean what they mean to the driver
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+#: Local mode only: a real cluster needs Ray to listen on the network.
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+TEMPORARY = Path("/tmp")  # noqa: S108
+OBJECT_STORE_BYTES = 100 * 2**20
+WORKER_LOSSES = 2
+
+
+class TuneExecutor:
+    """Runs trials on Ray.
+
+    Parameters
+    ----------
+    resources
+        What one trial needs.
+    workers
+        Processors to use in local mode.
+    address
+        `local` starts a Ray of its own on loopback; `auto` or `host:port` joins a cluster.
+    """
+
+    def __init__(self, resources: Resources, *, workers: int, address: str = "local") -> None:
+        self.capacity = 1
+        self.slots = 1
+        self._resources = resources
+        self._workers = workers
+        self._address = address
+        self._feed: Feed | None = None
+        self._thread: threading.Thread | None = None
+        self._folder: Path | None = None
+
+    def start(self, trials: int) -> None:
+        """Start or join Ray, and the loop of its Tuner.
+
+        Raises
+        ------
+        WorkersUnavailableError
+            If Ray does not start, or has not what one trial needs.
+        """
+        self._folder = session_folder()
+        try:
+            self._start_ray()
+        except BaseException:
+            self.stop()
+            raise
+        self.capacity = self.slots + 1  # one in waiting, so that no slot waits for the driver
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots + 2)
+        warm_up = min(self.slots, trials) if self._address == "local" else 0
+        self._feed = Feed(warm_up=warm_up if warm_up > 1 else 0, folder=self._folder / "warm-up")
+        self._thread = threading.Thread(target=self._tune, args=(self._feed,), daemon=True, name="tune")
+        self._thread.start()
+
+    def submit(self, payload: Mapping[str, Any]) -> None:
+        """Hand a trial to the Tuner."""
+        if self._feed is None:
+            raise RuntimeError("start the executor first")
+        self._feed.submit(payload["key"], json.dumps(payload))
+
+    def next_event(self, timeout_seconds: float) -> Event | None:
+        """Wait for the next trial to end.
+
+        Raises
+        ------
+        WorkersUnavailableError
+            If Ray is gone.
+        """
+        if self._feed is None:
+            raise RuntimeError("start the executor first")
+        try:
+            ended = self._feed.ended.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return None
+        if isinstance(ended, BaseException):
+            raise WorkersUnavailableError(
+                f"Ray stopped: {type(ended).__name__}: {ended}",
+                mend="give the same command again to go on, or use --executor inline",
+            ) from ended
+        key, outcome = ended
+        if outcome is None:
+            outcome = {
+                "status": "failed",
+                "error": f"its worker was lost {WORKER_LOSSES + 1} times (killed, or out of memory)",
+            }
+        return Event(key, outcome)
+
+    def stop(self) -> None:
+        """End the Tuner and Ray; trials that still run are abandoned."""
+        idle = self._feed is None or self._feed.close()
+        if self._thread is not None and idle:
+            self._thread.join(timeout=10)
+        if "ray" in sys.modules:
+            with _quiet():
+                importlib.import_module("ray").shutdown()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _start_ray(self) -> None:
+        local = self._address == "local"
+        _set_environment(str(self._folder), threads=self._resources.threads, local=local)
+        ray = importlib.import_module("ray")
+        with _quiet():
+            try:
+                if local:
+                    ray.init(
+                        address="local",
+                        num_cpus=self._workers,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                        configure_logging=True,
+                        object_store_memory=OBJECT_STORE_BYTES,
+                        _temp_dir=str(self._folder),
+                    )
+                else:
+                    variables = {name: str(self._resources.threads) for name in THREAD_VARIABLES}
+                    ray.init(
+                        address=self._address,
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                        runtime_env={"env_vars": variables},
+                    )
+            except Exception as error:
+                raise WorkersUnavailableError(
+                    f"Ray does not start at {self._address!r}: {type(error).__name__}: {error}",
+                    mend="see `harness doctor`, or use --executor inline",
+                ) from error
+        self.slots = self._slots(ray.cluster_resources())
+
+    def _slots(self, available: Mapping[str, float]) -> int:
+        """How many trials fit at once."""
+        shares = [available.get("CPU", 0) / self._resources.cpus]
+        if self._resources.gpus:
+            shares.append(available.get("GPU", 0) / self._resources.gpus)
+        slots = math.floor(min(shares) + 1e-9)
+        if slots < 1:
+            raise WorkersUnavailableError(
+                f"one trial needs {self._resources.cpus:g} CPUs and {self._resources.gpus:g} GPUs, there are "
+                f"{available.get('CPU', 0):g} and {available.get('GPU', 0):g}",
+                mend="lower [resources] in the suite, --gpus, or raise --workers",
+            )
+        return slots
+
+    def _tune(self, feed: Feed) -> None:
+        """The Tuner's whole life, in its own thread."""
+        try:
+            worker = importlib.import_module("harness.executors.tune_worker")
+            with _quiet_loggers():
+                worker.run_tuner(
+                    feed,
+                    resources={"cpu": self._resources.cpus, "gpu": self._resources.gpus},
+                    folder=self._folder,
+                    worker_losses=WORKER_LOSSES,
+                )
+        except BaseException as error:  # whatever ends this thread must reach the driver's
+            feed.ended.put(error)
+
+
+def local_ray_answers() -> float:
+    """Start a local Ray, call a function in a worker, stop; returns the seconds that took."""
+    started = time.perf_counter()
+    executor = TuneExecutor(Resources(), workers=1)
+    executor._folder = session_folder()
+    try:
+        executor._start_ray()
+        ray = importlib.import_module("ray")
+        ray.get(ray.remote(lambda: os.getpid()).remote(), timeout=60)  # noqa: PLW0108 - Ray takes no builtin
+    finally:
+        executor.stop()
+    return time.perf_counter() - started
+
+
+def session_folder() -> Path:
+    """Make a short temporary folder for Ray, and remove those of processes that were killed.
+
+    The path of Ray's sockets must stay below 108 bytes, whatever TMPDIR says.
+    """
+    for folder in TEMPORARY.glob("harness-*-*"):
+        process = folder.name.split("-")[1]
+        if process.isdecimal() and not Path(f"/proc/{process}").exists() and folder.owner() == _user():
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"harness-{os.getpid()}-", dir=TEMPORARY))
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _set_environment(folder: str, *, threads: int, local: bool) -> None:
+    os.environ.update(ENVIRONMENT)
+    os.environ["RAY_TMPDIR"] = folder
+    if local:
+        os.environ.update(LOOPBACK_ONLY)
+        token = Path(folder) / "auth_token"  # of this session alone; Ray would put one in the home folder
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+    # workers find the code where the driver found it, also from a checkout that is not installed
+    checkout = str(Path(__file__).parents[2])
+    paths = [str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*paths, checkout]))
+
+
+@contextlib.contextmanager
+def _quiet_loggers() -> Iterator[None]:
+    """Ray's loggers say nothing; what matters reaches the journal."""
+    for name in ("ray", "ray.tune", "ray.train", "ray.air", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray's start and end write to the terminal past Python's streams: both descriptors go to nowhere."""
+    with _quiet_loggers(), Path(os.devnull).open("wb") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,111 @@
+"""What Ray Tune sees: a trainable that runs one trial, a searcher that asks the feed. Imports Ray."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig
+from ray.tune.search import Searcher
+
+from harness.executors.feed import Feed
+from harness.trial import execute
+
+#: The Tuner never runs out of trials by itself: the searcher ends it.
+ENDLESS = 10**9
+WARM_UP_SECONDS = 60.0
+
+
+class TrialTrainable(tune.Trainable):
+    """One trial per configuration, in a process that is used again."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Keep the configuration."""
+        self._told = config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next configuration in the same process."""
+        self._told = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run the trial; an exception in it is in the outcome, so only a lost worker is Ray's failure."""
+        if "payload" in self._told:
+            outcome = execute(json.loads(self._told["payload"]))
+            return {"done": True, "outcome": json.dumps(outcome, default=str)}
+        _wait_for_all(Path(self._told["folder"]), self._told["name"], self._told["warm_up"])
+        return {"done": True, "outcome": "{}"}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: strategies keep their own checkpoints in the trial's scratch folder."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing."""
+
+
+class FeedSearcher(Searcher):
+    """Hands on what the driver submitted; pickled by Tune, so it holds a number and nothing else."""
+
+    def __init__(self, feed: int) -> None:
+        super().__init__(metric="done", mode="max")
+        self._feed = feed
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """Nothing to set."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next configuration, `None`, or the end."""
+        try:
+            return Feed.numbered(self._feed).take(trial_id)
+        except (StopIteration, KeyError):
+            return Searcher.FINISHED
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: a trial reports once, at its end."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Hand the outcome back."""
+        outcome = json.loads(result["outcome"]) if result and not error else None
+        Feed.numbered(self._feed).give_back(trial_id, outcome)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
+
+
+def run_tuner(feed: Feed, *, resources: dict[str, float], folder: Path, worker_losses: int) -> None:
+    """Run one Tuner until the feed is closed."""
+    tuner = tune.Tuner(
+        tune.with_resources(TrialTrainable, resources),
+        tune_config=tune.TuneConfig(
+            num_samples=ENDLESS,
+            search_alg=FeedSearcher(feed.number),
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"trial-{trial.trial_id}",
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=RunConfig(
+            name="tune",
+            storage_path=str(folder),
+            verbose=0,
+            failure_config=FailureConfig(max_failures=worker_losses),
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+
+
+def _wait_for_all(folder: Path, name: str, count: int) -> None:
+    """Sign in and wait until `count` processes have."""
+    (folder / name).touch()
+    deadline = time.monotonic() + WARM_UP_SECONDS
+    while sum(1 for _ in folder.iterdir()) < count and time.monotonic() < deadline:
+        time.sleep(0.05)

@@ -1,0 +1,119 @@
+"""What a comparison consists of, as plain data: the page, the exports and `report.json` show these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.intervals import Estimate
+from reports.tests_ import Difference
+
+
+@dataclass(frozen=True)
+class Column:
+    """An arm or a baseline of a comparison, with what ran of it.
+
+    Parameters
+    ----------
+    done, planned
+        Final trials that have results, and all that were recorded.
+    unit, units
+        What is resampled beside patients (`pretraining`, `seed`, `none`) and how many of these there are.
+    missing
+        Why there are no results; empty where there are some.
+    """
+
+    key: str
+    name: str
+    title: str
+    baseline: bool
+    done: int
+    planned: int
+    unit: str
+    units: int
+    missing: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table under one statistic; `cells` by column key, `None` where there is no number.
+
+    `decimals` are the statistic's, or more where a score is so small that its error would not show.
+    """
+
+    key: str
+    label: str
+    group: str
+    unit: str
+    direction: str | None
+    decimals: int
+    patients: int
+    scans: int
+    left_out: int
+    cells: Mapping[str, Estimate | None]
+    published: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Paired differences first - second, one per line, tested as one family.
+
+    Parameters
+    ----------
+    kind
+        `reference` (an arm against the reference arm), `arms` (any other two arms), `baseline`.
+    pairing
+        In words: what the two have in common in every resample.
+    """
+
+    first: str
+    second: str
+    kind: str
+    pairing: str
+    differences: tuple[Difference | None, ...]
+
+
+@dataclass(frozen=True)
+class StatisticTable:
+    """One statistic of a layout: lines and the contrasts over them."""
+
+    name: str
+    label: str
+    direction: str | None
+    decimals: int
+    lines: tuple[Line, ...]
+    contrasts: tuple[Contrast, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A layout with its numbers."""
+
+    key: str
+    title: str
+    source: str
+    convention: str
+    published_source: str
+    published_elsewhere: tuple[str, ...]
+    footnotes: tuple[str, ...]
+    statistics: tuple[StatisticTable, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A task under one protocol (or both, where the same trials serve both).
+
+    Parameters
+    ----------
+    endpoint
+        The primary endpoint as a table of one line; its contrasts are tested together, not one by one.
+    """
+
+    task: str
+    title: str
+    protocols: tuple[str, ...]
+    reference: str
+    columns: tuple[Column, ...]
+    endpoint: StatisticTable
+    tables: tuple[Table, ...]

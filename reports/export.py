@@ -1,0 +1,244 @@
+"""The numbers outside the page: `report.json`, a CSV file and a LaTeX table for every table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reports.answer import Answer, number
+from reports.comparison import Comparison, StatisticTable, Table
+from reports.frame import Run
+from reports.intervals import LEVEL
+from reports.tests_ import ALPHA, POWER
+
+SCHEMA = 1
+
+PLACE = ("simulated", "task", "protocol", "table", "statistic", "row", "label")
+INTERVAL = ("value", "low", "high", "standard_error", "degrees_of_freedom")
+VALUES = (
+    *PLACE,
+    "group",
+    "unit",
+    "kind",
+    "entry",
+    *INTERVAL,
+    "patients",
+    "scans",
+    "trials",
+    "resampled",
+    "units",
+    "published",
+    "missing",
+)
+DIFFERENCES = (
+    *PLACE,
+    "first",
+    "second",
+    *INTERVAL,
+    "p",
+    "p_adjusted",
+    "verdict",
+    "minimum_detectable",
+    "patients",
+    "pairing",
+)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def twin(
+    run: Run,
+    comparisons: Sequence[Comparison],
+    *,
+    answers: Sequence[Answer],
+    warnings: Sequence[str],
+    draws: int,
+) -> dict[str, Any]:
+    """`report.json`: every number of the page, what it estimates and how its interval was made."""
+    return {
+        "schema": SCHEMA,
+        "simulated": run.simulated,
+        "suite": run.meta["suite"]["name"],
+        "cohort": run.meta["cohort"]["fingerprint"],
+        "claims": run.meta["claims"],
+        "status": run.meta["status"],
+        "method": {
+            "estimand": "mean over seeds of the statistic on test; differences are paired by patient",
+            "interval": "value +- t(degrees_of_freedom) * standard_error",
+            "standard_error": "crossed bootstrap over seeds and patients",
+            "level": LEVEL,
+            "draws": draws,
+            "p": "two-sided, from t",
+            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts",
+            "alpha": ALPHA,
+            "minimum_detectable": f"difference found with a power of {POWER}, uncorrected",
+        },
+        "answers": [asdict(one) for one in answers],
+        "warnings": list(warnings),
+        "comparisons": [asdict(one) for one in comparisons],
+    }
+
+
+def to_json(value: Any) -> str:
+    """JSON that never holds NaN and does not depend on hash order."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False) + "\n"
+
+
+def table_name(comparison: Comparison, table: Table) -> str:
+    """File name of a table, without suffix."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{comparison.task}-{'-'.join(comparison.protocols)}-{table.key}")
+
+
+def values_csv(run: Run, comparison: Comparison, table: Table) -> str:
+    """Every cell of a table, one per line."""
+    return _csv(VALUES, _values(run, comparison, table))
+
+
+def differences_csv(run: Run, comparison: Comparison, table: Table) -> str:
+    """Every paired difference of a table, one per line."""
+    return _csv(DIFFERENCES, _differences(run, comparison, table))
+
+
+def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+    for statistic in table.statistics:
+        for line in statistic.lines:
+            for column in comparison.columns:
+                cell = line.cells[column.key]
+                yield {
+                    **_place(run, comparison, table, statistic),
+                    "row": line.key,
+                    "label": line.label,
+                    "group": line.group,
+                    "unit": line.unit,
+                    "kind": "baseline" if column.baseline else "arm",
+                    "entry": column.name,
+                    **({} if cell is None else asdict(cell)),
+                    "patients": line.patients,
+                    "scans": line.scans,
+                    "trials": column.done,
+                    "resampled": "patients" if column.unit == "none" else f"patients and {column.unit} seeds",
+                    "units": column.units,
+                    "published": line.published.get(column.key, {}).get("value"),
+                    "missing": column.missing,
+                }
+
+
+def _differences(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+    for statistic in table.statistics:
+        for contrast in statistic.contrasts:
+            for line, difference in zip(statistic.lines, contrast.differences, strict=True):
+                if difference is not None:
+                    yield {
+                        **_place(run, comparison, table, statistic),
+                        "row": line.key,
+                        "label": line.label,
+                        "first": contrast.first,
+                        "second": contrast.second,
+                        **asdict(difference.estimate),
+                        **asdict(difference),
+                        "patients": line.patients,
+                        "pairing": contrast.pairing,
+                    }
+
+
+def _place(run: Run, comparison: Comparison, table: Table, statistic: StatisticTable) -> dict[str, Any]:
+    return {
+        "simulated": str(run.simulated).lower(),
+        "task": comparison.task,
+        "protocol": "+".join(comparison.protocols),
+        "table": table.key,
+        "statistic": statistic.name,
+    }
+
+
+def _csv(fields: Sequence[str], lines: Iterator[Mapping[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fields, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({name: _harmless(line.get(name)) for name in fields})
+    return stream.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+
+
+def table_latex(run: Run, comparison: Comparison, table: Table) -> str:
+    """One table per statistic, with the rules of LaTeX's booktabs package."""
+    return "\n".join(_latex(run, comparison, table, statistic) for statistic in table.statistics)
+
+
+def _latex(run: Run, comparison: Comparison, table: Table, statistic: StatisticTable) -> str:
+    mark = "SIMULATED DATA. " if run.simulated else ""
+    head = " & ".join(["", *(latex(column.title) for column in comparison.columns), "$n$"])
+    body = []
+    for line in statistic.lines:
+        cells = [_latex_cell(line.cells[column.key], line.decimals) for column in comparison.columns]
+        unit = f" ({latex(line.unit)})" if line.unit else ""
+        body.append(" & ".join([latex(line.label) + unit, *cells, str(line.patients)]) + r" \\")
+    caption = (
+        f"{mark}{latex(comparison.title)}, {latex(table.title)}: {latex(statistic.label)}, 95\\,\\% intervals"
+        f" ({' and '.join(comparison.protocols)} hyperparameters; $n$ patients). {latex(table.convention)}"
+    )
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{caption}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(comparison.columns)}r}}",
+        r"\toprule",
+        head + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_cell(cell: Any, decimals: int) -> str:
+    if cell is None:
+        return "n/a"
+    if cell.value is None:
+        return "undefined"
+    numbers = [
+        number(one, decimals).replace("\N{MINUS SIGN}", "-") for one in (cell.value, cell.low, cell.high)
+    ]
+    return f"${numbers[0]}$ [${numbers[1]}$, ${numbers[2]}$]" if cell.low is not None else f"${numbers[0]}$"
+
+
+def latex(text: str) -> str:
+    r"""Text with LaTeX's special characters escaped.
+
+    Examples
+    --------
+    >>> print(latex("50 % of a_b"))
+    50 \% of a\_b
+    """
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {char: "\\" + char for char in "&%$#_{}"} | {
+        "²": "$^2$",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
+    return "".join(special.get(char, char) for char in text)

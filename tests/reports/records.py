@@ -1,0 +1,406 @@
+"""A synthetic run folder that follows docs/records.md, for tests of everything that reads one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from registry.contracts.tables import PublishedValue, Row, Statistic, TableLayout
+from reports.frame import TABLES
+
+MEASURES = ("Bicep Left", "Bicep Right", "Calf Left", "Hip", "Waist", "Torso")
+NOISE = {"imagenet": 0.55, "nodxa_vae": 0.5, "dxa_vae": 0.3, "mean": 1.0, "pca_ridge": 0.45}
+TITLES = {"imagenet": "ImageNet", "nodxa_vae": "noDXA-VAE", "dxa_vae": "DXA-VAE"}
+
+
+@dataclass
+class Records:
+    """What the folder holds; change a field to make another run.
+
+    `noise` is the SD of the prediction error in SDs of the target, per entry.
+    """
+
+    patients: int = 60
+    scans_per_patient: int = 1
+    seeds: tuple[int, ...] = (100, 101)
+    titles: dict[str, str] = field(default_factory=lambda: dict(TITLES))
+    noise: dict[str, float] = field(default_factory=lambda: dict(NOISE))
+    draws: int = 4
+    simulated: bool = True
+    exhibits: bool = True
+    failures: bool = True
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    predictions: list[pl.DataFrame] = field(default_factory=list)
+    scores: list[pl.DataFrame] = field(default_factory=list)
+    curves: list[pl.DataFrame] = field(default_factory=list)
+    selections: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, folder: Path) -> Path:
+        """Write the run folder and return it."""
+        (folder / "results").mkdir(parents=True)
+        self._pretraining()
+        for task in ("reconstruction", "anthropometry"):
+            self._tuning(task)
+            self._finals(task, folder)
+        frames = {
+            "trials": pl.DataFrame(self.trials, schema=TABLES["trials"]),
+            "predictions": pl.concat(self.predictions),
+            "scores": pl.concat(self.scores),
+            "curves": pl.concat(self.curves),
+            "selections": pl.DataFrame(self.selections, schema=TABLES["selections"]),
+        }
+        for name, frame in frames.items():
+            frame.write_parquet(folder / "results" / f"{name}.parquet")
+        (folder / "layouts.json").write_text(json.dumps(layouts()))
+        (folder / "run.json").write_text(json.dumps(self.run(), indent=1))
+        return folder
+
+    def trial(self, **values: Any) -> str:
+        """Add one row of trials.parquet and return its key."""
+        row = {
+            "strategy": None,
+            "baseline": None,
+            "task": None,
+            "protocols": [],
+            "draw": None,
+            "seed": 0,
+            "pretraining_seed": None,
+            "status": "done",
+            "error": None,
+            "hyperparameters": "{}",
+            "validation_score": None,
+            "validation": "{}",
+            "started": "2024-05-01T10:00:00Z",
+            "finished": "2024-05-01T10:01:30Z",
+            "wall_seconds": 90.0 if values["stage"] == "pretrain" else 12.5,
+            "cpu_seconds": 88.0,
+            "peak_memory_bytes": 800_000_000,
+            "device": "cpu",
+            "threads": 1,
+            "cached": False,
+            "artifact": "f" * 64 if values.get("strategy") else None,
+            **values,
+        }
+        row["key"] = hashlib.sha256(repr(sorted(row.items(), key=lambda item: item[0])).encode()).hexdigest()
+        self.trials.append(row)
+        return str(row["key"])
+
+    def _pretraining(self) -> None:
+        for arm in self.titles:
+            key = self.trial(stage="pretrain", strategy=arm, pretraining_seed=7, wall_seconds=240.0)
+            steps = np.arange(0, 200, 10)
+            self.curves.append(
+                pl.DataFrame(
+                    {"key": key, "step": steps, "name": "validation_loss", "value": np.exp(-steps / 60)},
+                    schema=TABLES["curves"],
+                )
+            )
+
+    def _applies(self, arm: str, task: str) -> bool:
+        return not (task == "reconstruction" and arm == "imagenet")
+
+    def _tuning(self, task: str) -> None:
+        if task == "reconstruction":
+            return
+        rng = np.random.default_rng(1)
+        rates = 10 ** rng.uniform(-4, -2, self.draws)
+        for arm in self.titles:
+            for draw, rate in enumerate(rates):
+                failed = self.failures and arm == "nodxa_vae" and draw == 1
+                score = 1 - self.noise[arm] ** 2 - 0.04 * abs(np.log10(rate) + 3)
+                self.trial(
+                    stage="tune",
+                    strategy=arm,
+                    task=task,
+                    draw=draw,
+                    pretraining_seed=7,
+                    hyperparameters=json.dumps({"learning_rate": rate, "freeze": bool(draw % 2)}),
+                    validation_score=None if failed else score,
+                    status="failed" if failed else "done",
+                    error="FloatingPointError: the loss is not finite at step 12" if failed else None,
+                )
+            for protocol in ("matched", "tuned"):
+                best = 0 if protocol == "matched" else int(np.argmin(np.abs(np.log10(rates) + 3)))
+                self.selections.append(
+                    {
+                        "task": task,
+                        "protocol": protocol,
+                        "strategy": arm,
+                        "draw": best,
+                        "validation_score": 1 - self.noise[arm] ** 2,
+                        "mean_rank": 1.5 if protocol == "matched" else None,
+                        "hyperparameters": json.dumps(
+                            {"learning_rate": rates[best], "freeze": bool(best % 2)}
+                        ),
+                        "reason": f"best by the rule of {protocol}",
+                    }
+                )
+
+    def _finals(self, task: str, folder: Path) -> None:
+        for baseline in ("mean", "pca_ridge") if task == "anthropometry" else ("mean",):
+            key = self.trial(
+                stage="final", baseline=baseline, task=task, protocols=["matched", "tuned"], seed=None
+            )
+            self._results(key, task, baseline, 0)
+        for arm in self.titles:
+            if not self._applies(arm, task):
+                continue
+            served = [["matched", "tuned"]] if task == "reconstruction" else [["matched"], ["tuned"]]
+            for protocols in served:
+                for seed in self.seeds if task == "anthropometry" else (None,):
+                    failed = self.failures and (arm, seed, protocols) == (
+                        "nodxa_vae",
+                        self.seeds[-1],
+                        ["tuned"],
+                    )
+                    key = self.trial(
+                        stage="final",
+                        strategy=arm,
+                        task=task,
+                        protocols=protocols,
+                        seed=seed,
+                        pretraining_seed=7,
+                        validation_score=1 - self.noise[arm] ** 2 + 0.02,
+                        status="failed" if failed else "done",
+                        error="MemoryError: <b>batch</b> of 64 does not fit" if failed else None,
+                    )
+                    if not failed:
+                        self._results(key, task, arm, seed or 0, "tuned" in protocols)
+                        if self.exhibits and seed in (None, self.seeds[0]):
+                            self._exhibits(folder / "trials" / key, task, arm)
+
+    def _results(self, key: str, task: str, entry: str, seed: int, tuned: bool = False) -> None:
+        truth = np.random.default_rng(3)
+        own = np.random.default_rng([seed, tuned, *entry.encode()])
+        scans = [f"s{i:04d}" for i in range(self.patients * self.scans_per_patient)]
+        patients = [f"p{i // self.scans_per_patient:04d}" for i in range(len(scans))]
+        size = truth.normal(size=len(scans))
+        noise = self.noise[entry] * (0.95 if tuned else 1.0)
+        if task == "reconstruction":
+            for metric, centre, spread in (
+                ("psnr_db", 40 - 12 * noise, 2.0),
+                ("nmae", 0.03 + 0.05 * noise, 0.005),
+            ):
+                value = centre + spread * size + 0.3 * spread * own.normal(size=len(scans))
+                self.scores.append(
+                    pl.DataFrame(
+                        {"key": key, "patient": patients, "scan": scans, "metric": metric, "value": value},
+                        schema=TABLES["scores"],
+                    )
+                )
+            return
+        for index, measure in enumerate(MEASURES):
+            scale, mean = 3.0 + index, 30.0 + 10 * index
+            target = mean + scale * (0.9 * size + 0.44 * truth.normal(size=len(scans)))
+            error = noise * scale * own.normal(size=len(scans)) + 0.02 * scale * own.normal()
+            prediction = np.full(len(scans), mean) if entry == "mean" else target + error
+            self.predictions.append(
+                pl.DataFrame(
+                    {
+                        "key": key,
+                        "patient": patients,
+                        "scan": scans,
+                        "measure": measure,
+                        "target": target,
+                        "prediction": prediction,
+                    },
+                    schema=TABLES["predictions"],
+                )
+            )
+
+    def _exhibits(self, folder: Path, task: str, arm: str) -> None:
+        if task != "reconstruction":
+            return
+        folder.mkdir(parents=True)
+        height, width = 150, 109
+        y, x = np.mgrid[0:height, 0:width]
+        rng = np.random.default_rng(len(arm))
+        listed, arrays = [], {}
+        for number, name in enumerate(("median", "hardest")):
+            truth = np.exp(-((x - 54) ** 2) / (400 + 100 * number) - ((y - 75) ** 2) / 3000) * 1.6
+            truth = truth * (1 + 0.2 * np.sin(y / 6))
+            error = self.noise[arm] * 0.1 * rng.normal(size=truth.shape) * truth
+            arrays |= {f"{name}_truth": truth, f"{name}_output": truth + error, f"{name}_error": error}
+            panels = [
+                ("Scan", f"{name}_truth", "gray", "log attenuation", [0, 2]),
+                ("Reconstruction", f"{name}_output", "gray", "log attenuation", [0, 2]),
+                ("Error", f"{name}_error", "difference", "log attenuation", [-0.2, 0.2]),
+            ]
+            listed.append(
+                {
+                    "key": name,
+                    "title": f"{name.capitalize()} test scan",
+                    "rule": f"the {name} scan by the mean attenuation of the truth, which no arm influences",
+                    "pixel_aspect": 1.27,
+                    "facts": {"PSNR": f"{40 - 12 * self.noise[arm]:.1f} dB"},
+                    "panels": [
+                        {"label": label, "array": array, "kind": kind, "unit": unit, "limits": limits}
+                        for label, array, kind, unit, limits in panels
+                    ],
+                }
+            )
+        np.savez_compressed(folder / "exhibits.npz", **{k: v.astype(np.float32) for k, v in arrays.items()})
+        (folder / "exhibits.json").write_text(json.dumps(listed))
+
+    def run(self) -> dict[str, Any]:
+        """run.json."""
+        failed = sum(row["status"] == "failed" for row in self.trials)
+        primary = {"direction": "max", "rows": []}
+        return {
+            "schema": 1,
+            "suite": {
+                "name": "quick",
+                "title": "Pretraining for imaging, in a quarter of an hour",
+                "description": "Three ways to pretrain, two tasks, one small simulated cohort.",
+                "domain": "toy",
+                "strategies": list(self.titles),
+                "tasks": ["reconstruction", "anthropometry"],
+                "seeds": {"draws": 11, "pretraining": [7], "tuning": 0, "final": list(self.seeds)},
+                "budget": {"draws": self.draws},
+                "reference_arms": ["imagenet", "nodxa_vae"],
+                "settings": {"backbone": "tiny", "steps": 200},
+                "cohort": {"patients": self.patients},
+            },
+            "domain": {"name": "toy", "title": "Toy images"},
+            "cohort": {
+                "fingerprint": "ab" * 32,
+                "simulated": self.simulated,
+                "description": "Simulated bodies and scans.",
+                "sizes": {
+                    "unlabelled": {
+                        "train": {"patients": 400, "scans": 400},
+                        "validation": {"patients": 40, "scans": 40},
+                    },
+                    "paired": {
+                        "train": {"patients": 200, "scans": 200},
+                        "validation": {"patients": 50, "scans": 50},
+                        "test": {"patients": self.patients, "scans": self.patients * self.scans_per_patient},
+                    },
+                },
+            },
+            "arms": [
+                {
+                    "name": name,
+                    "title": title,
+                    "summary": f"What {name} does, in one sentence.",
+                    "provides": ["encoder"] if name == "imagenet" else ["encoder", "generator"],
+                    "parent": "nodxa_vae" if name == "dxa_vae" else None,
+                    "changes": {"r_image_weight": 0.05} if name == "dxa_vae" else {},
+                    "factors": {"kl_weight": 1e-4},
+                    "version": "1",
+                    "origin": "registry.toy",
+                    "citation": "",
+                    "licence": "Apache-2.0",
+                }
+                for name, title in self.titles.items()
+            ],
+            "tasks": [
+                {
+                    "name": "reconstruction",
+                    "title": "Reconstruction",
+                    "summary": "Give the scan back.",
+                    "part": "paired",
+                    "primary": {
+                        **primary,
+                        "metric": "psnr_db",
+                        "label": "PSNR",
+                        "statistic": "mean",
+                        "rows": ["psnr_db"],
+                    },
+                    "trains": False,
+                    "baselines": ["mean"],
+                    "space": {},
+                    "version": "1",
+                },
+                {
+                    "name": "anthropometry",
+                    "title": "Anthropometry",
+                    "summary": "Predict body measures from the scan.",
+                    "part": "paired",
+                    "primary": {**primary, "metric": "mean_r2", "label": "mean r²", "statistic": "r2"},
+                    "trains": True,
+                    "baselines": ["mean", "pca_ridge"],
+                    "space": {
+                        "learning_rate": "log-uniform from 0.0001 to 0.01",
+                        "freeze": "one of true, false",
+                    },
+                    "version": "1",
+                },
+            ],
+            "cells": [
+                {
+                    "strategy": arm,
+                    "task": task,
+                    "applicable": self._applies(arm, task),
+                    "reason": "" if self._applies(arm, task) else f"{self.titles[arm]} has no generator",
+                }
+                for arm in self.titles
+                for task in ("reconstruction", "anthropometry")
+            ],
+            "claims": "artifact",
+            "status": {
+                "state": "incomplete" if failed else "complete",
+                "done": len(self.trials) - failed,
+                "failed": failed,
+                "blocked": 0,
+                "missing": 0,
+            },
+            "provenance": {
+                "versions": {"python": "3.11.7", "torch": "2.6.0"},
+                "platform": "Linux",
+                "processor": "x86_64, 2 cores",
+                "device": "cpu",
+                "command": "harness run-all --suite quick",
+                "started": "2024-05-01T09:58:00Z",
+                "finished": "2024-05-01T10:12:00Z",
+                "wall_seconds": 840.0,
+                "test_openings": 11,
+                "determinism": ["Same seeds on the same machine give the same numbers."],
+            },
+        }
+
+
+def layouts() -> dict[str, list[dict[str, Any]]]:
+    """layouts.json, through the contract's own classes."""
+    published = [
+        PublishedValue("Hip", "r2_pearson", "imagenet", 0.88),
+        PublishedValue("Hip", "r2_pearson", "dxa_vae", 0.93, note="suspect: repeats another row"),
+        PublishedValue("Waist", "r2_pearson", "SomeoneElse", 0.5),
+    ]
+    anthropometry = TableLayout(
+        key="table3",
+        title="Anthropometric measures",
+        source="predictions",
+        rows=tuple(
+            Row(name, name, "Circumference" if i < 5 else "Volume", "cm" if i < 5 else "L")
+            for i, name in enumerate(MEASURES)
+        ),
+        statistics=(
+            Statistic("r2", "r²", "max"),
+            Statistic("r2_pearson", "Pearson r²", "max"),
+            Statistic("rmse", "RMSE", "min"),
+            Statistic("bias", "Bias", None),
+        ),
+        convention="r² = 1 - SSE/SST over test scans",
+        published=tuple(published),
+        published_source="Example et al. 2022, Table 3",
+        footnotes=("Published values come from other people's scans.",),
+    )
+    reconstruction = TableLayout(
+        key="table1",
+        title="Image quality",
+        source="scores",
+        rows=(
+            Row("psnr_db", "PSNR", unit="dB", direction="max"),
+            Row("nmae", "NMAE", direction="min"),
+        ),
+        statistics=(Statistic("mean", "mean over scans", None, 3),),
+        convention="PSNR[raw, L=1, image mean]",
+    )
+    return {"reconstruction": [asdict(reconstruction)], "anthropometry": [asdict(anthropometry)]}

@@ -1,0 +1,277 @@
+"""The report of a run: complete, escaped, marked, the same twice."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import r2_score
+
+from reports import RecordsError, build_report
+from reports.build import build
+from reports.svg import nice_ticks, tick_label
+from tests.reports.records import MEASURES, TITLES, Records
+
+EVIL = "<script>alert('x')</script>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Records(patients=40).write(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return build_report(folder).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def twin(folder: Path, page: str) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text())
+
+
+def body_of(page: str) -> str:
+    """The page without the inlined library."""
+    return re.sub(r"<script>.*?</script>", "", page, flags=re.S)
+
+
+def comparison(twin: dict[str, Any], task: str, protocol: str) -> dict[str, Any]:
+    return next(c for c in twin["comparisons"] if c["task"] == task and protocol in c["protocols"])
+
+
+def test_numbers_are_those_of_sklearn_on_the_records(folder: Path, twin: dict[str, Any]) -> None:
+    trials = pl.read_parquet(folder / "results" / "trials.parquet")
+    predictions = pl.read_parquet(folder / "results" / "predictions.parquet")
+    keys = trials.filter(
+        (pl.col("strategy") == "dxa_vae")
+        & (pl.col("stage") == "final")
+        & (pl.col("protocols") == ["matched"])
+    )["key"]
+    assert len(keys) == 2
+    rows = {
+        measure: np.mean(
+            [
+                r2_score(own["target"], own["prediction"])
+                for key in keys
+                if len(own := predictions.filter((pl.col("key") == key) & (pl.col("measure") == measure)))
+            ]
+        )
+        for measure in MEASURES
+    }
+    found = comparison(twin, "anthropometry", "matched")
+    table = found["tables"][0]["statistics"][0]
+    for line in table["lines"]:
+        assert line["cells"]["arm:dxa_vae"]["value"] == pytest.approx(rows[line["key"]])
+        assert line["patients"] == 40
+    endpoint = found["endpoint"]["lines"][0]["cells"]["arm:dxa_vae"]
+    assert endpoint["value"] == pytest.approx(np.mean(list(rows.values())))
+
+
+def test_the_better_arm_wins_and_the_answer_says_by_how_much(page: str, twin: dict[str, Any]) -> None:
+    answer = next(a for a in twin["answers"] if a["protocols"] == ["matched"])
+    assert answer["verdict"] == "winner"
+    assert answer["winner"] == "DXA-VAE"
+    assert "40 test patients, the same 2 final seeds" in answer["sentences"][0]
+    assert "smallest detectable difference" in answer["sentences"][0]
+    assert answer["headline"] in page
+
+
+def test_failed_trials_and_na_cells_are_shown(page: str, twin: dict[str, Any]) -> None:
+    body = body_of(page)
+    assert "This run is incomplete" in body
+    assert "N/A: ImageNet has no generator" in body
+    assert "FloatingPointError: the loss is not finite at step 12" in body
+    assert "MemoryError: &lt;b&gt;batch&lt;/b&gt; of 64 does not fit" in body
+    assert any("noDXA-VAE has 1 of 2 final trials" in warning for warning in twin["warnings"])
+    column = next(
+        c for c in comparison(twin, "anthropometry", "tuned")["columns"] if c["name"] == "nodxa_vae"
+    )
+    assert (column["done"], column["planned"]) == (1, 2)
+
+
+def test_an_arm_without_any_result_keeps_its_column(tmp_path: Path) -> None:
+    records = Records(patients=12)
+    folder = records.write(tmp_path / "run")
+    path = folder / "results" / "trials.parquet"
+    lost = (pl.col("strategy") == "dxa_vae") & (pl.col("stage") == "final")
+    pl.read_parquet(path).with_columns(
+        status=pl.when(lost).then(pl.lit("failed")).otherwise("status"),
+        error=pl.when(lost).then(pl.lit("OSError: no space left")).otherwise("error"),
+    ).write_parquet(path)
+    page = body_of(build(folder, draws=200).read_text())
+    assert "failed (final): OSError: no space left" in page
+    assert re.search(r'<td class="absent">failed</td>', page)
+
+
+def test_simulated_data_are_marked_everywhere(folder: Path, page: str, twin: dict[str, Any]) -> None:
+    assert "SIMULATED DATA" in page
+    assert twin["simulated"] is True
+    for path in (folder / "tables").glob("*.csv"):
+        rows = list(csv.DictReader(path.open(encoding="utf-8")))
+        assert rows
+        assert {row["simulated"] for row in rows} == {"true"}
+    for path in (folder / "tables").glob("*.tex"):
+        assert path.read_text().count("SIMULATED DATA") == path.read_text().count(r"\begin{table}")
+
+
+def test_real_data_carry_no_such_mark(tmp_path: Path) -> None:
+    page = build(Records(patients=12, simulated=False).write(tmp_path / "run"), draws=200).read_text()
+    assert "SIMULATED" not in body_of(page)
+
+
+def test_every_name_is_escaped(tmp_path: Path) -> None:
+    titles = dict(TITLES, dxa_vae=EVIL, nodxa_vae='"><img src=x onerror=alert(1)>')
+    folder = Records(patients=12, titles=titles).write(tmp_path / "run")
+    page = build(folder, draws=200).read_text()
+    assert EVIL not in page
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;alert" in page
+    assert page.count("<script") == 3  # figure data, plotly, our own
+    assert all(EVIL not in path.read_text() for path in (folder / "tables").glob("*.tex"))
+
+
+def test_spreadsheets_do_not_run_names(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    layouts = json.loads((folder / "layouts.json").read_text())
+    layouts["anthropometry"][0]["rows"][0]["label"] = "=HYPERLINK(1)"
+    (folder / "layouts.json").write_text(json.dumps(layouts))
+    build(folder, draws=200)
+    text = (folder / "tables" / "anthropometry-matched-table3.csv").read_text()
+    assert "'=HYPERLINK(1)" in text
+    assert ",=HYPERLINK" not in text
+
+
+def test_published_values_stand_beside_ours(page: str) -> None:
+    body = body_of(page)
+    assert "published 0.88" in body
+    assert "† Hip, Pearson r²: suspect: repeats another row" in body
+    assert "Published, but not an arm of this run: SomeoneElse" in body
+
+
+def test_the_page_is_small_and_self_contained(page: str) -> None:
+    assert len(page.encode()) < 8_000_000
+    body = body_of(page)
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", body)
+    assert "default-src 'none'" in html.unescape(page[:2000])
+
+
+class _Outline(HTMLParser):
+    """Ids, tables without caption, header cells without scope, pictures without alternative text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.problems: list[str] = []
+        self.captioned = True
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.ids += [found["id"] or ""] if "id" in found else []
+        if tag == "table":
+            self.captioned = False
+        if tag == "caption":
+            self.captioned = True
+        if tag in ("tr", "tbody") and not self.captioned:
+            self.problems.append("table without caption")
+            self.captioned = True
+        if tag == "th" and "scope" not in found:
+            self.problems.append("th without scope")
+        if tag == "img" and not found.get("alt"):
+            self.problems.append("img without alt")
+        if tag == "svg" and not ("aria-label" in found or found.get("aria-hidden") == "true"):
+            self.problems.append("svg without a name")
+
+
+def test_the_structure_is_accessible(page: str) -> None:
+    outline = _Outline()
+    outline.feed(body_of(page))
+    assert outline.problems == []
+    assert len(outline.ids) == len(set(outline.ids))
+    anchors = set(re.findall(r'href="#([^"]+)"', body_of(page)))
+    assert anchors <= set(outline.ids)
+    assert '<html lang="en">' in page
+
+
+def test_twice_the_same_bytes(folder: Path, page: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    before = (copy / "report.json").read_bytes()
+    assert build_report(copy).read_text() == page
+    assert (copy / "report.json").read_bytes() == before
+    assert not list(copy.rglob("*.part"))
+
+
+def test_one_seed_and_no_tuning_still_make_a_report(tmp_path: Path) -> None:
+    folder = Records(patients=12, seeds=(5,), draws=0, failures=False, exhibits=False)
+    folder.draws = 1
+    path = folder.write(tmp_path / "run")
+    build(path, draws=200)
+    twin = json.loads((path / "report.json").read_text())
+    found = comparison(twin, "anthropometry", "matched")
+    assert {column["unit"] for column in found["columns"]} == {"none"}
+    cell = found["endpoint"]["lines"][0]["cells"]["arm:dxa_vae"]
+    assert cell["degrees_of_freedom"] == 11
+    assert any("single trial" in warning for warning in twin["warnings"])
+
+
+def test_a_run_that_stopped_before_any_final_trial_says_so(tmp_path: Path) -> None:
+    folder = Records(patients=12, failures=False).write(tmp_path / "run")
+    path = folder / "results" / "trials.parquet"
+    pl.read_parquet(path).filter(pl.col("stage") != "final").write_parquet(path)
+    page = body_of(build(folder, draws=200).read_text())
+    assert "No arm has results" in page
+    assert "missing: no final trial was recorded" in page
+
+
+def test_exhibits_with_objects_inside_are_refused(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    npz = next((folder / "trials").glob("*/exhibits.npz"))
+    arrays = {name: np.array([{"a": 1}], dtype=object) for name in np.load(npz)}
+    np.savez(npz, **arrays)
+    with pytest.raises(RecordsError, match="exhibits"):
+        build(folder, draws=200)
+
+
+def test_importing_the_package_is_cheap() -> None:
+    code = (
+        "import sys, reports; "
+        "heavy = {'numpy', 'polars', 'scipy', 'plotly', 'jinja2', 'PIL', 'torch', 'ray'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-18, 6))
+def test_ticks_enclose_and_are_distinct(low: float, magnitude: float) -> None:
+    high = low + 10.0**magnitude
+    ticks = nice_ticks(low, high)
+    assert len(ticks) >= 2
+    assert ticks == sorted(set(ticks))
+    if high > low:
+        slack = 1e-6 * (ticks[1] - ticks[0]) + 1e-9 * abs(low)
+        assert ticks[0] <= low + slack
+        assert ticks[-1] >= high - slack
+    assert all(tick_label(tick, ticks) for tick in ticks)
+
+
+def test_arms_that_differ_by_rounding_alone_still_make_a_report(tmp_path: Path) -> None:
+    folder = Records(patients=12, failures=False).write(tmp_path / "run")
+    path = folder / "results" / "predictions.parquet"
+    noise = pl.Series(1e-15 * np.random.default_rng(0).normal(size=len(pl.read_parquet(path))))
+    pl.read_parquet(path).with_columns(prediction=pl.col("target") * 0.9 + noise).write_parquet(path)
+    build(folder, draws=200)
+    twin = json.loads((folder / "report.json").read_text())
+    answers = [one["verdict"] for one in twin["answers"] if one["task"] == "anthropometry"]
+    assert "winner" not in answers

@@ -58,6 +58,37 @@ class ScanEncoder(nn.Module):
         return features
 
 
+class FeatureScale(nn.Module):
+    """Standardises features by statistics measured once; part of the weights.
+
+    What differs between scans is a few percent of a feature's value: without this, whatever reads the features
+    spends its first minutes on their mean.
+
+    Parameters
+    ----------
+    count
+        Number of features.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("scale", torch.ones(count))
+
+    def measure(self, features: Tensor) -> None:
+        """Take mean and standard deviation from (n, count) features; one that never varies keeps its scale."""
+        self.mean.copy_(features.mean(0))
+        deviation = features.std(0, unbiased=False)
+        self.scale.copy_(torch.where(deviation > 0, deviation, torch.ones(())))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, count) features with mean 0 and standard deviation 1 over the scans that were measured."""
+        return (features - self.mean) / self.scale
+
+
 def initialise_stem(stem: nn.Conv2d) -> None:
     """Start the stem as an image that an RGB network knows: high energies, low energies, and all six.
 

@@ -13,8 +13,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 #: Where the linear piece of an activation lies: its middle for ReLU6, two standard deviations up for ReLU.
 _LINEAR_POINT: dict[type, float] = {nn.ReLU6: 3.0, nn.ReLU: 2.0}
-#: Deviation of what enters an activation: six of them fit into the linear piece of ReLU6 on either side.
-_ACTIVATED_WEIGHT = 0.5
 #: Deviation of a residual branch against what it is added to.
 _RESIDUAL_WEIGHT = 0.2
 
@@ -24,9 +22,8 @@ def start_in_linear_regime(backbone: nn.Module) -> None:
     with torch.no_grad():
         for module in backbone.modules():
             if isinstance(module, _BatchNorm) and module.affine:
-                point = _LINEAR_POINT.get(type(getattr(module, "act", None)))
-                module.weight.fill_(1.0 if point is None else _ACTIVATED_WEIGHT)
-                module.bias.fill_(point or 0.0)
+                module.weight.fill_(1.0)
+                module.bias.fill_(_LINEAR_POINT.get(type(getattr(module, "act", None)), 0.0))
         for module in backbone.modules():
             if getattr(module, "has_skip", False):
                 last = [part for part in module.modules() if isinstance(part, _BatchNorm)][-1]

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from registry.contracts import Artifact, Weights
 from registry.dxa.models.architecture import Architecture
-from registry.dxa.models.encoder import ScanEncoder
+from registry.dxa.models.encoder import FeatureScale, ScanEncoder
 from registry.dxa.models.generator import ScanGenerator
 from registry.dxa.models.weights import load_weights, weights_of
 
 #: Log-variance of an untrained latent: small against the spread of the means, so that signal passes.
 _START_LOG_VARIANCE = -8.0
 #: Names of the latent heads inside the part `encoder`; everything else there is the scan encoder.
-_HEADS = ("mean", "log_variance")
+_HEADS = ("features", "mean", "log_variance")
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,23 @@ class ScanVae(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder or ScanEncoder(architecture)
+        self.features = FeatureScale(self.encoder.feature_count)
         self.mean = nn.Linear(self.encoder.feature_count, architecture.latent_size)
         self.log_variance = nn.Linear(self.encoder.feature_count, architecture.latent_size)
         nn.init.normal_(self.log_variance.weight, std=1e-3)
         nn.init.constant_(self.log_variance.bias, _START_LOG_VARIANCE)
         self.generator = ScanGenerator(architecture, mean_scan)
 
+    def measure_features(self, scans: Tensor, *, batch_size: int = 64) -> None:
+        """Standardise the encoder's features over (n, 6, height, width) scans; leaves evaluation mode on."""
+        self.eval()
+        with torch.no_grad():
+            batches = [self.encoder(batch).flatten(1) for batch in torch.split(scans, batch_size)]
+            self.features.measure(torch.cat(batches))
+
     def encode(self, scans: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log-variances, (n, latent size) each."""
-        features = self.encoder(scans).flatten(1)
+        features = self.features(self.encoder(scans).flatten(1))
         return self.mean(features), self.log_variance(features)
 
     def forward(self, scans: Tensor) -> Reconstruction:

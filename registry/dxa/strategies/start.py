@@ -18,7 +18,7 @@ from registry.dxa.training.scans import load_scans
 
 #: The part of a cohort that strategies learn from, without labels.
 PART = "pretraining"
-#: Train scans over which an encoder's batch statistics are measured.
+#: How many train scans are enough to measure statistics on.
 CALIBRATION_SCANS = 256
 
 
@@ -30,6 +30,11 @@ class Start:
     device: torch.device
     train_scans: NDArray[np.float32]
     architecture: Architecture
+
+    @property
+    def calibration_scans(self) -> torch.Tensor:
+        """Scans over which statistics of an untrained encoder are measured."""
+        return torch.from_numpy(self.train_scans[:CALIBRATION_SCANS])
 
 
 def begin(context: TrialContext) -> Start:
@@ -53,5 +58,5 @@ def initial_encoder(start: Start, seed: int) -> ScanEncoder:
     torch.manual_seed(seed)
     encoder = ScanEncoder(start.architecture)
     start_in_linear_regime(encoder.backbone)
-    calibrate_batch_statistics(encoder, torch.from_numpy(start.train_scans[:CALIBRATION_SCANS]))
+    calibrate_batch_statistics(encoder, start.calibration_scans)
     return encoder

@@ -21,8 +21,8 @@ class NoDxaVae(Strategy):
     """Trains the autoencoder; which terms its loss has is a matter of factors alone."""
 
     space = Space(
-        learning_rate=loguniform(2e-4, 5e-3, default=1e-3),
-        encoder_rate_factor=loguniform(0.01, 1.0, default=0.1),
+        learning_rate=loguniform(5e-4, 1e-2, default=5e-3),
+        encoder_rate_factor=loguniform(0.01, 1.0, default=0.05),
     )
 
     def pretrain(self, context: TrialContext) -> Artifact:

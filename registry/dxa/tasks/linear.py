@@ -34,7 +34,8 @@ class PrincipalComponents:
         flat = scans.reshape(len(scans), -1)
         mean = flat.mean(0, dtype=np.float64).astype(np.float32)
         centred = flat - mean
-        values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+        exact = centred.astype(np.float64)
+        values, vectors = np.linalg.eigh(exact @ exact.T)
         order = np.argsort(values)[::-1][: min(count, len(scans) - 1)]
         order = order[values[order] > values.max() * 1e-9] if values.max() > 0 else order[:0]
         directions = (vectors[:, order] / np.sqrt(values[order])).T.astype(np.float32) @ centred

@@ -23,6 +23,7 @@ def train_autoencoder(context: TrialContext) -> Artifact:
     encoder = initial_encoder(start, context.seed)
     scans = torch.from_numpy(start.train_scans)
     vae = ScanVae(start.architecture, encoder, mean_scan=scans.mean(0))
+    vae.measure_features(start.calibration_scans)
     vae.to(start.device).to(memory_format=torch.channels_last)
     scans = scans.to(start.device)
     network = PerceptualNetwork().to(start.device).to(memory_format=torch.channels_last)

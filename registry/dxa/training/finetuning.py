@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from registry.contracts import Artifact, DataError, FittedModel, InputError, TrialContext
 from registry.dxa.models.architecture import Architecture
-from registry.dxa.models.encoder import ScanEncoder
+from registry.dxa.models.encoder import FeatureScale, ScanEncoder
 from registry.dxa.models.initialization import calibrate_batch_statistics, set_modes
 from registry.dxa.models.vae import load_encoder
 from registry.dxa.settings import DxaSettings
-from registry.dxa.training.compute import derived_seed, prepare
+from registry.dxa.training.compute import prepare
 from registry.dxa.training.loop import Group, Recipe, Selection, Terms, train
 
 Values = NDArray[np.float64]
@@ -58,12 +58,18 @@ class Regressor(nn.Module):
         self.encoder = encoder
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
+        self.features = FeatureScale(encoder.feature_shape[0])
         self.head = nn.Linear(encoder.feature_shape[0], len(mean))
+        nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    def pooled(self, scans: Tensor) -> Tensor:
+        """(n, channels) features, averaged over the feature map."""
+        return self.encoder(scans).mean((2, 3))
 
     def forward(self, scans: Tensor) -> Tensor:
         """(n, 6, height, width) counts -> (n, m) standardised measures."""
-        standardised: Tensor = self.head(self.encoder(scans).mean((2, 3)))
+        standardised: Tensor = self.head(self.features(self.pooled(scans)))
         return standardised
 
     def predict(self, scans: NDArray[np.float32], *, batch_size: int = 32) -> Values:
@@ -99,7 +105,7 @@ def finetune(
     """
     device = prepare(context)
     settings = DxaSettings(**context.settings)
-    regressor = _start(artifact, train_data, derived_seed(context.seed, "head"))
+    regressor = _start(artifact, train_data)
     regressor.to(device).to(memory_format=torch.channels_last)
     scans = torch.from_numpy(train_data.scans).to(device)
     targets = torch.from_numpy(train_data.values).float().to(device)
@@ -131,8 +137,8 @@ def finetune(
     return FittedModel(regressor, scores)
 
 
-def _start(artifact: Artifact, data: LabelledScans, head_seed: int) -> Regressor:
-    """The regressor before training; the head's start depends on `head_seed` alone, not on the arm."""
+def _start(artifact: Artifact, data: LabelledScans) -> Regressor:
+    """The regressor before training: statistics measured on the train scans, a head that says their mean."""
     architecture = Architecture.of(artifact)
     size = data.scans.shape[2:]
     if size != (architecture.height, architecture.width):
@@ -150,6 +156,9 @@ def _start(artifact: Artifact, data: LabelledScans, head_seed: int) -> Regressor
     encoder = ScanEncoder(architecture)
     load_encoder(encoder, artifact)
     calibrate_batch_statistics(encoder, torch.from_numpy(data.scans))
-    torch.manual_seed(head_seed)
     mean = torch.from_numpy(data.values.mean(0)).float()
-    return Regressor(encoder, mean, torch.from_numpy(scale).float())
+    regressor = Regressor(encoder, mean, torch.from_numpy(scale).float())
+    with torch.no_grad():
+        scans = torch.split(torch.from_numpy(data.scans), 64)
+        regressor.features.measure(torch.cat([regressor.pooled(batch) for batch in scans]))
+    return regressor

@@ -24,6 +24,7 @@ from registry.dxa.training.compute import autocast, derived_seed
 
 #: Losses by name, as weighted in the sum that is minimised.
 Terms = Mapping[str, Tensor]
+#: Time between checkpoints.
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -130,7 +131,6 @@ def train(
     examples: int,
     losses: Callable[[NDArray[np.int64]], Terms],
     selection: Selection | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> dict[str, float]:
     """Train `module` in place and return the scores of the weights that it is left with.
 
@@ -150,8 +150,6 @@ def train(
         Terms of the loss for a batch of indices; their sum is minimised.
     selection
         Where given, the module ends with the weights that scored best; otherwise with the last ones.
-    checkpoint_seconds
-        Time between checkpoints.
 
     Returns
     -------
@@ -188,7 +186,7 @@ def train(
         context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)
         if selection and (progress.step % selection.every == 0 or progress.step == recipe.steps):
             _select(context, module, selection, progress, recipe.steps)
-        if time.monotonic() - saved >= checkpoint_seconds and progress.step < recipe.steps:
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.step < recipe.steps:
             _save(context, module, optimizer, progress)
             saved = time.monotonic()
     if selection:

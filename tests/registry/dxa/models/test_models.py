@@ -156,8 +156,8 @@ def test_the_linear_regime_is_nearly_affine(scans, architecture):
             start_in_linear_regime(encoder.backbone)
         calibrate_batch_statistics(encoder, scans)
         found[start] = bend(encoder, scans)
-    assert found[True] < 0.15
-    assert found[False] > 3 * found[True]
+    assert found[True] < 0.25
+    assert found[False] > 2 * found[True]
 
 
 def test_frozen_batch_norm_stays_in_evaluation_mode(architecture):

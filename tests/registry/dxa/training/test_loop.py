@@ -37,7 +37,7 @@ def trial(scratch, seed=0, report=lambda step, steps, **values: None, **changes)
     return TrialContext(**{**known, **changes})
 
 
-def fit(context, *, scale=1.0, selection=None, **options):
+def fit(context, *, scale=1.0, selection=None):
     """Train a small network with dropout, so that random numbers matter."""
     torch.manual_seed(1)
     module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
@@ -50,13 +50,17 @@ def fit(context, *, scale=1.0, selection=None, **options):
         examples=len(INPUTS),
         losses=lambda indices: {"square": scale * module(INPUTS[indices]).square().mean()},
         selection=chosen,
-        **options,
     )
     return {name: value.clone() for name, value in module.state_dict().items()}, scores
 
 
 def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def saves_every_step(monkeypatch):
+    monkeypatch.setattr("registry.dxa.training.loop.CHECKPOINT_SECONDS", 0.0)
 
 
 class Killed(Exception):
@@ -72,14 +76,13 @@ def killed_at(last):
 
 
 @pytest.mark.parametrize("last", [1, 5, 11])
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, last):
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, last, saves_every_step):
     whole, _ = fit(trial(tmp_path / "whole"))
     with pytest.raises(Killed):
-        fit(trial(tmp_path / "cut", report=killed_at(last)), checkpoint_seconds=0.0)
+        fit(trial(tmp_path / "cut", report=killed_at(last)))
     steps = []
     resumed, _ = fit(
         trial(tmp_path / "cut", report=lambda step, steps_, **values: steps.append(step)),
-        checkpoint_seconds=0.0,
     )
     assert same(whole, resumed)
     assert steps[0] == max(last, 1)  # killed while reporting `last`, before that step was saved
@@ -109,7 +112,7 @@ def test_selection_ends_with_the_weights_that_scored_best(tmp_path):
     assert not same(weights, seen[2])
 
 
-def test_the_best_weights_survive_an_interruption(tmp_path):
+def test_the_best_weights_survive_an_interruption(tmp_path, saves_every_step):
     def selection(values):
         return lambda module: Selection(lambda: {"score": values.pop(0)}, "score", "min", every=3)
 
@@ -118,7 +121,6 @@ def test_the_best_weights_survive_an_interruption(tmp_path):
         fit(
             trial(tmp_path / "cut", report=killed_at(8)),
             selection=selection([2.0, 1.0]),
-            checkpoint_seconds=0.0,
         )
     resumed, again = fit(trial(tmp_path / "cut"), selection=selection([5.0, 6.0]))
     assert best == again == {"score": 1.0}

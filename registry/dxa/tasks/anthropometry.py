@@ -96,7 +96,7 @@ class Anthropometry(Task):
         )
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
-        """`mean`: of train; `pca_ridge`: ridge on principal scores, number and penalty chosen on validation."""
+        """`mean`: of train; `pca_ridge`: ridge on principal scores, both chosen on validation."""
         scans, targets = _open(context, "train")
         validation_scans, validation_targets = _open(context, "validation")
         candidates: list[_Mean | _RidgeOnComponents]
@@ -146,7 +146,7 @@ class Anthropometry(Task):
                 published_source=f"{SOURCE}, Table 3",
                 footnotes=(
                     "The printed R2 and RMSE cannot both be 1 - SSE / SST on one test set: in 9 of 15 rows "
-                    "the standard deviation of the truth that they imply differs between arms beyond rounding. "
+                    "the standard deviation of the truth they imply differs between arms beyond rounding. "
                     "The printed R2 is therefore shown beside r², the squared Pearson correlation.",
                     "The units printed in the paper's table cannot be literal: its surface area would have a "
                     "standard deviation of about 2 cm², its total volume one of 1.8 L. Its RMSE values are "

@@ -44,7 +44,7 @@ def test_reconstruction_scores_every_test_scan(tmp_path, artifacts):
     task = Reconstruction()
     context = context_for(task, tmp_path, opener=closed)
     model = task.fit(context, artifacts["nodxa_vae"])
-    # An autoencoder of 4 steps is near the mean scan; what it was scored on validation is what it gives there.
+    # An autoencoder of 4 steps is near the mean scan; its score on validation is what it gives there.
     assert model.validation == pytest.approx(dict(artifacts["nodxa_vae"].validation), rel=1e-5)
     predictions = final(task, context, model)
     split = open_split("pretraining", "test")
@@ -64,9 +64,9 @@ def test_principal_components_beat_the_mean_scan(tmp_path):
 
 
 def test_the_number_of_components_is_the_best_on_validation(tmp_path):
-    from registry.dxa.tasks.image_metrics import nmae
-    from registry.dxa.tasks.linear import PrincipalComponents
-    from registry.dxa.training.scans import load_scans
+    from registry.dxa.tasks.image_metrics import nmae  # noqa: PLC0415
+    from registry.dxa.tasks.linear import PrincipalComponents  # noqa: PLC0415
+    from registry.dxa.training.scans import load_scans  # noqa: PLC0415
 
     task = Reconstruction()
     chosen = task.fit_baseline("pca", context_for(task, tmp_path, opener=closed))

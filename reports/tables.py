@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from reports.agreement import PatientSums
@@ -13,6 +14,7 @@ from reports.comparison import Column, Comparison, Contrast, Line, StatisticTabl
 from reports.frame import Run
 from reports.intervals import CrossedBootstrap, Estimate, Replicates, Resampled, estimate
 from reports.sample import (
+    Array,
     Entry,
     Sample,
     build_sample,
@@ -158,6 +160,9 @@ class _Layout:
         names = self.pairing[first, second]
         return self.results[names[0]][statistic].minus(self.results[names[1]][statistic])
 
+    def _rounding(self, statistic: str) -> Array:
+        return self.sample.rounding(statistic) if self.sample else np.zeros(len(self.layout["rows"]))
+
     def table(self, arms: Mapping[str, Mapping[str, Any]]) -> Table:
         layout = self.layout
         known = set(arms) | {arm["title"] for arm in arms.values()}
@@ -204,7 +209,9 @@ class _Layout:
                 second,
                 kind,
                 self.pairing[first, second][2],
-                tuple(judge(estimate(self._difference(first, second, name)), directions)),
+                tuple(
+                    judge(estimate(self._difference(first, second, name)), directions, self._rounding(name))
+                ),
             )
             for first, second, kind in self.pairs
         ]
@@ -257,7 +264,8 @@ class _Layout:
                 estimate(self._difference(first, second, statistic).mean_over(rows))[0]
                 for first, second, _ in pairs
             ]
-            judged = judge(estimates, [direction] * len(pairs))
+            floor = float(np.mean(self._rounding(statistic)[rows])) if self.sample else 0.0
+            judged = judge(estimates, [direction] * len(pairs), [floor] * len(pairs))
             contrasts += [
                 Contrast(first, second, kind, self.pairing[first, second][2], (difference,))
                 for (first, second, kind), difference in zip(pairs, judged, strict=True)

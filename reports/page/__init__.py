@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from reports.answer import Answer, digits, interval, number, p_words
 from reports.comparison import Comparison
+from reports.curves import pretraining_curves
 from reports.export import differences_csv, table_latex, table_name, values_csv
 from reports.figures import (
     Figure,
@@ -26,6 +27,7 @@ from reports.figures import (
 )
 from reports.frame import Run
 from reports.pictures import BUDGET, exhibits
+from reports.sample import readable
 from reports.svg import symbol
 from reports.tuning import costs, tuning
 
@@ -78,6 +80,7 @@ def render(
         ],
         warnings=warnings,
         arm_styles=arms,
+        curves=pretraining_curves(run, arms),
         tuning=[(one, keep(draws_figure(one, arms))) for one in tuned],
         costs=costs(run),
         trials=run.trials.head(TRIALS_SHOWN).to_dicts(),
@@ -214,6 +217,7 @@ def _environment() -> Environment:
         "digits": digits,
         "interval": interval,
         "number": number,
+        "readable": readable,
         "p_words": p_words,
         "seconds": seconds,
         "short": short,

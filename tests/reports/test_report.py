@@ -22,6 +22,9 @@ from sklearn.metrics import r2_score
 
 from reports import RecordsError, build_report
 from reports.build import build
+from reports.curves import pretraining_curves
+from reports.figures import arm_styles
+from reports.frame import read_run
 from reports.svg import nice_ticks, tick_label
 from tests.reports.records import MEASURES, TITLES, Records
 
@@ -275,3 +278,38 @@ def test_arms_that_differ_by_rounding_alone_still_make_a_report(tmp_path: Path) 
     twin = json.loads((folder / "report.json").read_text())
     answers = [one["verdict"] for one in twin["answers"] if one["task"] == "anthropometry"]
     assert "winner" not in answers
+    found = comparison(twin, "anthropometry", "matched")
+    contrasts = [*found["endpoint"]["contrasts"], *found["tables"][0]["statistics"][0]["contrasts"]]
+    assert {d["verdict"] for c in contrasts for d in c["differences"]} == {"not judged"}
+    assert {d["p"] for c in contrasts for d in c["differences"]} == {None}
+
+
+def test_baselines_and_exhibits_read_well_and_name_nobody(page: str, twin: dict[str, Any]) -> None:
+    columns = comparison(twin, "anthropometry", "matched")["columns"]
+    assert [c["title"] for c in columns if c["baseline"]] == ["Mean", "PCA ridge"]
+    body = body_of(page)
+    assert "SCAN-0" not in body
+    assert "PERSON-7" not in body
+    assert body.count("Body mass: 61 kg.") == 2  # once per exhibit, not once per arm
+    assert "PSNR 36.4 dB" in body
+
+
+def test_pretraining_curves_are_drawn_for_every_arm_that_recorded_them(folder: Path) -> None:
+    run = read_run(folder)
+    panels, unshown = pretraining_curves(run, arm_styles(run.arms))
+    assert ([one.name for one in panels], unshown) == (["validation_loss"], 0)
+    last = np.exp(-190 / 60)
+    for title in TITLES.values():
+        assert f"{title} from 1.000 to {last:.3f}" in panels[0].summary
+    drawn = re.findall(r'<path d="(M[^"]+)" stroke="#[0-9a-f]+" stroke-width="1.5"', panels[0].svg)
+    assert [one.count("L") for one in drawn] == [19] * 3
+
+
+def test_curves_that_are_not_finite_are_counted(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    path = folder / "results" / "curves.parquet"
+    broken = pl.when(pl.col("step") > 150).then(float("nan")).otherwise("value")
+    pl.read_parquet(path).with_columns(value=broken).write_parquet(path)
+    run = read_run(folder)
+    assert pretraining_curves(run, arm_styles(run.arms))[0][0].lost == 12
+    assert "12 values of validation_loss are not finite" in body_of(build(folder, draws=200).read_text())

@@ -50,6 +50,9 @@ DIFFERENCES = (
     "pairing",
 )
 
+AGREEMENT = (*PLACE, "unit", "entry", "pretraining_seed", "seed", *INTERVAL, "people")
+ESTIMATES = ("bias", "lower", "upper", "concordance", "slope", "deming")
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
@@ -94,8 +97,16 @@ def twin(
         },
         "answers": [asdict(one) for one in answers],
         "warnings": list(warnings),
-        "comparisons": [asdict(one) for one in comparisons],
+        "comparisons": [_without_people(asdict(one)) for one in comparisons],
     }
+
+
+def _without_people(comparison: dict[str, Any]) -> dict[str, Any]:
+    """The comparison without single people's values, which only pictures need."""
+    for table in comparison["tables"]:
+        for arm in table["agreement"]:
+            del arm["pairs"]
+    return comparison
 
 
 def to_json(value: Any) -> str:
@@ -116,6 +127,47 @@ def values_csv(run: Run, comparison: Comparison, table: Table) -> str:
 def differences_csv(run: Run, comparison: Comparison, table: Table) -> str:
     """Every paired difference of a table, one per line."""
     return _csv(DIFFERENCES, _differences(run, comparison, table))
+
+
+def agreement_file(run: Run, comparison: Comparison, table: Table) -> list[tuple[str, str, str]]:
+    """Suffix, words and text of the agreement of every arm; nothing where the table has no predictions."""
+    if not table.agreement:
+        return []
+    return [("-agreement.csv", "agreement (CSV)", _csv(AGREEMENT, _agreement(run, comparison, table)))]
+
+
+def _agreement(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+    for arm in table.agreement:
+        for line, found in zip(table.statistics[0].lines, arm.rows, strict=True):
+            if found is None:
+                continue
+            place = _place(run, comparison, table, table.statistics[0])
+            for name in ESTIMATES:
+                yield {
+                    **place,
+                    "statistic": name,
+                    "row": line.key,
+                    "label": line.label,
+                    "unit": "" if name in ("concordance", "slope", "deming") else line.unit,
+                    "entry": arm.column,
+                    "pretraining_seed": arm.seeds[0],
+                    "seed": arm.seeds[1],
+                    "people": found.people,
+                    **asdict(getattr(found, name)),
+                }
+            for name in ("spread", "rmse"):
+                yield {
+                    **place,
+                    "statistic": name,
+                    "row": line.key,
+                    "label": line.label,
+                    "unit": line.unit,
+                    "entry": arm.column,
+                    "pretraining_seed": arm.seeds[0],
+                    "seed": arm.seeds[1],
+                    "people": found.people,
+                    "value": getattr(found, name),
+                }
 
 
 def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:

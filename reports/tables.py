@@ -13,6 +13,7 @@ from reports.agreement import PatientSums
 from reports.comparison import Column, Comparison, Contrast, Line, StatisticTable, Table
 from reports.frame import Run
 from reports.intervals import CrossedBootstrap, Estimate, Replicates, Resampled, estimate
+from reports.persons import arm_agreement
 from reports.sample import (
     Array,
     Entry,
@@ -176,6 +177,12 @@ class _Layout:
             tuple(sorted(elsewhere)),
             tuple(layout["footnotes"]),
             tuple(self._statistic(name) for name in self.statistics),
+            tuple(
+                arm_agreement(self.sample, column.key)
+                for column in self.columns
+                if self.sample is not None and self.sample.targets is not None
+                if not column.baseline and column.key in self.sample.values
+            ),
         )
 
     def _statistic(self, name: str) -> StatisticTable:

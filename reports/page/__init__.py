@@ -16,9 +16,10 @@ from markupsafe import Markup
 from reports.answer import Answer, digits, interval, number, p_words
 from reports.comparison import Comparison
 from reports.curves import pretraining_curves
-from reports.export import differences_csv, table_latex, table_name, values_csv
+from reports.export import agreement_file, differences_csv, table_latex, table_name, values_csv
 from reports.figures import (
     Figure,
+    agreement_panels,
     arm_styles,
     draws_figure,
     endpoint_figure,
@@ -72,6 +73,13 @@ def render(
                     ]
                     for table in one.tables
                     for statistic in table.statistics
+                },
+                "agreement": {
+                    (table.key, arm.column): agreement_panels(
+                        arm, table.statistics[0].lines, styles(one.columns)[arm.column]
+                    )
+                    for table in one.tables
+                    for arm in table.agreement
                 },
                 "exhibits": exhibits(run, one, budget),
                 "downloads": _downloads(run, one),
@@ -197,6 +205,7 @@ def _downloads(run: Run, comparison: Comparison) -> list[dict[str, str]]:
         for suffix, words, text in (
             (".csv", "values (CSV)", values_csv(run, comparison, table)),
             ("-differences.csv", "differences (CSV)", differences_csv(run, comparison, table)),
+            *agreement_file(run, comparison, table),
             (".tex", "LaTeX", table_latex(run, comparison, table)),
         ):
             kind = "text/x-tex" if suffix == ".tex" else "text/csv"

@@ -313,3 +313,43 @@ def test_curves_that_are_not_finite_are_counted(tmp_path: Path) -> None:
     run = read_run(folder)
     assert pretraining_curves(run, arm_styles(run.arms))[0][0].lost == 12
     assert "12 values of validation_loss are not finite" in body_of(build(folder, draws=200).read_text())
+
+
+def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
+    folder: Path, page: str, twin: dict[str, Any]
+) -> None:
+    trials = pl.read_parquet(folder / "results" / "trials.parquet")
+    key = trials.filter(
+        (pl.col("strategy") == "dxa_vae")
+        & (pl.col("stage") == "final")
+        & (pl.col("protocols") == ["matched"])
+        & (pl.col("seed") == 100)
+    )["key"]
+    hip = pl.read_parquet(folder / "results" / "predictions.parquet").filter(
+        pl.col("key").is_in(key.to_list()) & (pl.col("measure") == "Hip")
+    )
+    error = (hip["prediction"] - hip["target"]).to_numpy()
+    table = comparison(twin, "anthropometry", "matched")["tables"][0]
+    found = next(one for one in table["agreement"] if one["column"] == "arm:dxa_vae")
+    assert (found["seeds"], "pairs" in found) == ([7, 100], False)
+    row = found["rows"][MEASURES.index("Hip")]
+    assert row["bias"]["value"] == pytest.approx(error.mean())
+    assert row["upper"]["value"] == pytest.approx(error.mean() + 1.959964 * error.std(ddof=1))
+    assert row["people"] == 40
+    path = folder / "tables" / "anthropometry-matched-table3-agreement.csv"
+    lines = list(csv.DictReader(path.open(encoding="utf-8")))
+    bias = next(
+        one for one in lines if (one["entry"], one["row"], one["statistic"]) == ("arm:dxa_vae", "Hip", "bias")
+    )
+    assert float(bias["value"]) == pytest.approx(error.mean())
+    assert body_of(page).count("Agreement person by person") == 6  # three arms, two protocols
+    assert not (folder / "tables" / "reconstruction-matched-tuned-table1-agreement.csv").exists()
+
+
+def test_agreement_counts_people_not_scans(tmp_path: Path) -> None:
+    folder = Records(patients=15, scans_per_patient=3).write(tmp_path / "run")
+    build(folder, draws=200)
+    twin = json.loads((folder / "report.json").read_text())
+    table = comparison(twin, "anthropometry", "matched")["tables"][0]
+    assert table["statistics"][0]["lines"][0]["scans"] == 45
+    assert {row["people"] for one in table["agreement"] for row in one["rows"]} == {15}

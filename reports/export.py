@@ -15,7 +15,7 @@ from typing import Any
 from reports.answer import Answer, number
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.frame import Run
-from reports.intervals import LEVEL
+from reports.intervals import LEVEL, PATIENT_DRAWS
 from reports.tests_ import ALPHA, POWER
 
 SCHEMA = 1
@@ -46,6 +46,10 @@ DIFFERENCES = (
     "p_adjusted",
     "verdict",
     "minimum_detectable",
+    "bca_low",
+    "bca_high",
+    "p_flip",
+    "p_max_t",
     "patients",
     "pairing",
 )
@@ -92,6 +96,9 @@ def twin(
             "draws": draws,
             "p": "two-sided, from t",
             "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts",
+            "bca": f"patients alone, seeds as they are; {min(draws, PATIENT_DRAWS)} draws",
+            "p_flip": "two-sided, signs of the patients' differences in loss flipped; seeds as they are",
+            "p_max_t": "the same, step-down max-T over the rows of a table and contrast",
             "alpha": ALPHA,
             "minimum_detectable": f"difference found with a power of {POWER}, uncorrected",
         },
@@ -207,6 +214,7 @@ def _differences(run: Run, comparison: Comparison, table: Table) -> Iterator[Map
                         "second": contrast.second,
                         **asdict(difference.estimate),
                         **asdict(difference),
+                        **(asdict(difference.companions) if difference.companions else {}),
                         "patients": line.patients,
                         "pairing": contrast.pairing,
                     }

@@ -21,6 +21,26 @@ Verdict = Literal["better", "worse", "inconclusive", "not judged"]
 
 
 @dataclass(frozen=True)
+class Companions:
+    """What else is known about a difference, over patients alone: seeds as they are.
+
+    Parameters
+    ----------
+    bca_low, bca_high
+        Bias-corrected and accelerated bootstrap interval.
+    p_flip
+        Two-sided, from flipping the signs of the patients' differences in loss.
+    p_max_t
+        The same, corrected for all rows of the table with the same flips (step-down max-T).
+    """
+
+    bca_low: float | None
+    bca_high: float | None
+    p_flip: float | None
+    p_max_t: float | None
+
+
+@dataclass(frozen=True)
 class Difference:
     """A paired difference and what may be said about it.
 
@@ -36,6 +56,8 @@ class Difference:
         where the difference is rounding.
     minimum_detectable
         The smallest true difference that this design would have found with a power of 80 %.
+    companions
+        Intervals and tests over patients alone; no verdict depends on them.
     """
 
     estimate: Estimate
@@ -43,6 +65,7 @@ class Difference:
     p_adjusted: float | None
     verdict: Verdict
     minimum_detectable: float | None
+    companions: Companions | None = None
 
 
 def p_value(estimate: Estimate) -> float | None:

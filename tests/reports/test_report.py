@@ -353,3 +353,28 @@ def test_agreement_counts_people_not_scans(tmp_path: Path) -> None:
     table = comparison(twin, "anthropometry", "matched")["tables"][0]
     assert table["statistics"][0]["lines"][0]["scans"] == 45
     assert {row["people"] for one in table["agreement"] for row in one["rows"]} == {15}
+
+
+def test_companions_stand_beside_the_primary_interval(folder: Path, page: str, twin: dict[str, Any]) -> None:
+    found = comparison(twin, "anthropometry", "matched")
+    contrast = next(
+        c
+        for c in found["endpoint"]["contrasts"]
+        if (c["first"], c["second"]) == ("arm:dxa_vae", "arm:imagenet")
+    )
+    more = contrast["differences"][0]["companions"]
+    estimate = contrast["differences"][0]["estimate"]
+    assert more["bca_low"] < estimate["value"] < more["bca_high"]
+    assert more["p_flip"] == pytest.approx(1 / 10_000)
+    by_name = {one["name"]: one for one in found["tables"][0]["statistics"]}
+    tests = {
+        name: [d["companions"]["p_max_t"] for c in one["contrasts"] for d in c["differences"]]
+        for name, one in by_name.items()
+    }
+    assert tests["r2"] == tests["rmse"]  # the same squared errors
+    assert all(0 < p <= 1 for p in tests["r2"])
+    assert set(tests["bias"]) == set(tests["r2_pearson"]) == {None}
+    path = folder / "tables" / "anthropometry-matched-table3-differences.csv"
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    assert all(row["p_flip"] for row in rows if row["statistic"] == "r2")
+    assert "Patients alone, seeds as they are" in body_of(page)

@@ -201,9 +201,9 @@ def _baselines(
     if not known:
         return ()
     contrast, difference = min(known, key=lambda pair: sign * (pair[1].estimate.value or 0.0))
-    words = {"better": "better than", "worse": "worse than", "inconclusive": "not separated from"}
+    words = {"better": "better than", "worse": "worse than"}
     return (
-        f"{columns[best].title} is {words[difference.verdict]} the best baseline"
+        f"{columns[best].title} is {words.get(difference.verdict, 'not separated from')} the best baseline"
         f" ({columns[contrast.second].title}): {interval(difference.estimate, decimals, signed=True)}.",
     )
 

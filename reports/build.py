@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reports.answer import answer, warnings
 from reports.export import (
+    agreement_file,
     differences_csv,
     table_latex,
     table_name,
@@ -34,6 +35,8 @@ def build(folder: Path, draws: int = DRAWS) -> Path:
             write_atomically(
                 stem.with_name(f"{stem.name}-differences.csv"), differences_csv(run, comparison, table)
             )
+            for suffix, _, text in agreement_file(run, comparison, table):
+                write_atomically(stem.with_name(stem.name + suffix), text)
             write_atomically(stem.with_name(f"{stem.name}.tex"), table_latex(run, comparison, table))
     write_atomically(
         folder / "report.json",

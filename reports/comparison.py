@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.intervals import Estimate
+from reports.limits import Agreement
 from reports.tests_ import Difference
 
 
@@ -87,8 +88,30 @@ class StatisticTable:
 
 
 @dataclass(frozen=True)
+class ArmAgreement:
+    """How one trained model of an arm agrees with the truth, person by person.
+
+    Parameters
+    ----------
+    column
+        Key of the arm.
+    seeds
+        Pretraining seed and final seed of the model: the lowest ones, not chosen by any result.
+    rows
+        One per row of the table; `None` where there is nothing to compute from.
+    pairs
+        Target and prediction of at most `PAIRS_SHOWN` people per row, for drawing; not exported.
+    """
+
+    column: str
+    seeds: tuple[int | None, int | None]
+    rows: tuple[Agreement | None, ...]
+    pairs: tuple[tuple[tuple[float, float], ...], ...]
+
+
+@dataclass(frozen=True)
 class Table:
-    """A layout with its numbers."""
+    """A layout with its numbers; `agreement` of arms, where the table shows predictions."""
 
     key: str
     title: str
@@ -98,6 +121,7 @@ class Table:
     published_elsewhere: tuple[str, ...]
     footnotes: tuple[str, ...]
     statistics: tuple[StatisticTable, ...]
+    agreement: tuple[ArmAgreement, ...]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from reports.answer import Answer, number
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.frame import Run
-from reports.intervals import LEVEL
+from reports.intervals import LEVEL, PATIENT_DRAWS
 from reports.tests_ import ALPHA, POWER
 
 SCHEMA = 1
@@ -46,9 +46,16 @@ DIFFERENCES = (
     "p_adjusted",
     "verdict",
     "minimum_detectable",
+    "bca_low",
+    "bca_high",
+    "p_flip",
+    "p_max_t",
     "patients",
     "pairing",
 )
+
+AGREEMENT = (*PLACE, "unit", "entry", "pretraining_seed", "seed", *INTERVAL, "people")
+ESTIMATES = ("bias", "lower", "upper", "concordance", "slope", "deming")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -89,13 +96,24 @@ def twin(
             "draws": draws,
             "p": "two-sided, from t",
             "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts",
+            "bca": f"patients alone, seeds as they are; {min(draws, PATIENT_DRAWS)} draws",
+            "p_flip": "two-sided, signs of the patients' differences in loss flipped; seeds as they are",
+            "p_max_t": "the same, step-down max-T over the rows of a table and contrast",
             "alpha": ALPHA,
             "minimum_detectable": f"difference found with a power of {POWER}, uncorrected",
         },
         "answers": [asdict(one) for one in answers],
         "warnings": list(warnings),
-        "comparisons": [asdict(one) for one in comparisons],
+        "comparisons": [_without_people(asdict(one)) for one in comparisons],
     }
+
+
+def _without_people(comparison: dict[str, Any]) -> dict[str, Any]:
+    """The comparison without single people's values, which only pictures need."""
+    for table in comparison["tables"]:
+        for arm in table["agreement"]:
+            del arm["pairs"]
+    return comparison
 
 
 def to_json(value: Any) -> str:
@@ -116,6 +134,47 @@ def values_csv(run: Run, comparison: Comparison, table: Table) -> str:
 def differences_csv(run: Run, comparison: Comparison, table: Table) -> str:
     """Every paired difference of a table, one per line."""
     return _csv(DIFFERENCES, _differences(run, comparison, table))
+
+
+def agreement_file(run: Run, comparison: Comparison, table: Table) -> list[tuple[str, str, str]]:
+    """Suffix, words and text of the agreement of every arm; nothing where the table has no predictions."""
+    if not table.agreement:
+        return []
+    return [("-agreement.csv", "agreement (CSV)", _csv(AGREEMENT, _agreement(run, comparison, table)))]
+
+
+def _agreement(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+    for arm in table.agreement:
+        for line, found in zip(table.statistics[0].lines, arm.rows, strict=True):
+            if found is None:
+                continue
+            place = _place(run, comparison, table, table.statistics[0])
+            for name in ESTIMATES:
+                yield {
+                    **place,
+                    "statistic": name,
+                    "row": line.key,
+                    "label": line.label,
+                    "unit": "" if name in ("concordance", "slope", "deming") else line.unit,
+                    "entry": arm.column,
+                    "pretraining_seed": arm.seeds[0],
+                    "seed": arm.seeds[1],
+                    "people": found.people,
+                    **asdict(getattr(found, name)),
+                }
+            for name in ("spread", "rmse"):
+                yield {
+                    **place,
+                    "statistic": name,
+                    "row": line.key,
+                    "label": line.label,
+                    "unit": line.unit,
+                    "entry": arm.column,
+                    "pretraining_seed": arm.seeds[0],
+                    "seed": arm.seeds[1],
+                    "people": found.people,
+                    "value": getattr(found, name),
+                }
 
 
 def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
@@ -155,6 +214,7 @@ def _differences(run: Run, comparison: Comparison, table: Table) -> Iterator[Map
                         "second": contrast.second,
                         **asdict(difference.estimate),
                         **asdict(difference),
+                        **(asdict(difference.companions) if difference.companions else {}),
                         "patients": line.patients,
                         "pairing": contrast.pairing,
                     }

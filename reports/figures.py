@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from reports.answer import number
-from reports.comparison import Column, Comparison, Contrast, Line, StatisticTable
+from reports.answer import digits, interval, number
+from reports.comparison import ArmAgreement, Column, Comparison, Contrast, Line, StatisticTable
 from reports.intervals import Estimate
+from reports.multiples import Rule, Trace, panel
 from reports.svg import MUTED, Mark, interval_chart, scatter_chart
 from reports.tuning import TaskTuning
 
@@ -120,6 +121,33 @@ def forest_figures(comparison: Comparison, table: str, statistic: StatisticTable
         key = f"forest-{comparison.task}-{'-'.join(comparison.protocols)}-{table}-{statistic.name}-{position}"
         figures.append(Figure(key, interval_chart(rows, label, summary, zero=True), summary, data))
     return figures
+
+
+def agreement_panels(one: ArmAgreement, lines: Sequence[Line], style: tuple[str, str]) -> list[str]:
+    """Bland and Altman's plot of every row: error over the mean of prediction and target, with limits."""
+    panels = []
+    for line, found, pairs in zip(lines, one.rows, one.pairs, strict=True):
+        if found is None:
+            continue
+        unit = f" ({line.unit})" if line.unit else ""
+        decimals = digits(found.bias, 1)
+        bias, lower, upper = (
+            interval(end, decimals, signed=True) for end in (found.bias, found.lower, found.upper)
+        )
+        summary = f"{line.label}: bias {bias}, limits of agreement {lower} and {upper}"
+        dots = [((target + predicted) / 2, predicted - target) for target, predicted in pairs]
+        rules = [Rule(end.value or 0.0, end.low, end.high) for end in (found.lower, found.upper)]
+        rules.append(Rule(found.bias.value or 0.0, found.bias.low, found.bias.high, dashed=False))
+        panels.append(
+            panel(
+                line.label + unit,
+                [Trace(dots, style[0], kind="dots")],
+                ("mean of prediction and target", "error"),
+                summary,
+                rules=rules,
+            )
+        )
+    return panels
 
 
 def draws_figure(tuned: TaskTuning, style: Mapping[str, tuple[str, str]]) -> Figure | None:

@@ -34,6 +34,7 @@ from reports.agreement import SHARED, PatientSums, needed, statistic
 Array = NDArray[np.float64]
 
 DRAWS = 5_000
+PATIENT_DRAWS = 2_000
 LEVEL = 0.95
 
 #: Rows times replicates times draws held at once; keeps a chunk in about 100 MB.
@@ -84,12 +85,21 @@ class Resampled:
         (units, patients, rows), for the degrees of freedom.
     replicates
         What was resampled beside patients.
+    patient_draws
+        (patient draws, rows) the same in resamples of the patients alone, the seeds as they are.
     """
 
     value: Array
     draws: Array
     pseudovalues: Array
     replicates: Replicates
+    patient_draws: Array
+
+    @property
+    def left_out(self) -> Array:
+        """(patients, rows) the value without each patient, from the pseudovalues."""
+        patients = self.pseudovalues.shape[1]
+        return np.asarray((patients * self.value - self.pseudovalues.mean(0)) / ((patients - 1) or np.nan))
 
     def mean_over(self, rows: Sequence[int]) -> Resampled:
         """The mean over `rows`, resampled as a whole: one row."""
@@ -99,6 +109,7 @@ class Resampled:
             self.draws[:, index].mean(1, keepdims=True),
             self.pseudovalues[:, :, index].mean(2, keepdims=True),
             self.replicates,
+            self.patient_draws[:, index].mean(1, keepdims=True),
         )
 
     def minus(self, other: Resampled) -> Resampled:
@@ -108,11 +119,12 @@ class Resampled:
         none of them shared, are resampled one by one: see `IndependentDifference`.
         """
         value, draws = self.value - other.value, self.draws - other.draws
+        alone = self.patient_draws - other.patient_draws
         if self.replicates == other.replicates or 1 in (self.replicates.count, other.replicates.count):
             wider = self.replicates if self.replicates.count >= other.replicates.count else other.replicates
-            return Resampled(value, draws, self.pseudovalues - other.pseudovalues, wider)
+            return Resampled(value, draws, self.pseudovalues - other.pseudovalues, wider, alone)
         return IndependentDifference(
-            value, draws, self.pseudovalues, self.replicates, subtracted=other.pseudovalues
+            value, draws, self.pseudovalues, self.replicates, alone, subtracted=other.pseudovalues
         )
 
 
@@ -121,6 +133,13 @@ class IndependentDifference(Resampled):
     """A difference between arms whose seeds have nothing in common; `subtracted` as `pseudovalues`."""
 
     subtracted: Array
+
+    @property
+    def left_out(self) -> Array:
+        """As of `Resampled`, from both arms."""
+        patients = self.pseudovalues.shape[1]
+        difference = self.pseudovalues.mean(0) - self.subtracted.mean(0)
+        return np.asarray((patients * self.value - difference) / ((patients - 1) or np.nan))
 
 
 @dataclass(frozen=True)
@@ -173,6 +192,12 @@ class CrossedBootstrap:
         rng = np.random.default_rng([self.seed, 1, label])
         return _counts(rng, self.draws, replicates.count) / replicates.count
 
+    def whole_patient_weights(self) -> Array:
+        """(patient draws, patients) counts of N draws out of N patients: the textbook's bootstrap."""
+        rng = np.random.default_rng([self.seed, 3])
+        draws = min(self.draws, PATIENT_DRAWS)
+        return rng.multinomial(self.patients, [1 / self.patients] * self.patients, size=draws).astype(float)
+
     def resample(
         self, arms: Mapping[str, tuple[PatientSums, Replicates]], statistics: Sequence[str]
     ) -> dict[str, dict[str, Resampled]]:
@@ -190,7 +215,7 @@ class CrossedBootstrap:
         dict
             Arm to statistic to `Resampled`.
         """
-        patient_weights = self.patient_weights()
+        patient_weights, whole_weights = self.patient_weights(), self.whole_patient_weights()
         results: dict[str, dict[str, Resampled]] = {}
         for name, (sums, replicates) in arms.items():
             weights = self.seed_weights(replicates) @ replicates.averaging()
@@ -198,11 +223,17 @@ class CrossedBootstrap:
             size = max(1, CHUNK // (rows * len(replicates.unit_of)))
             parts = [slice(start, start + size) for start in range(0, self.draws, size)]
             draws = {one: np.empty((self.draws, rows)) for one in statistics}
+            alone = {one: np.empty((len(whole_weights), rows)) for one in statistics}
+            average = replicates.averaging()
+            fixed = average.mean(0)
             for part in parts:
                 drawn = _weighted(patient_weights[part], sums, needed(statistics))
                 for one in statistics:
                     draws[one][part] = np.einsum("bsr,bs->br", statistic(one, drawn), weights[part])
-            average = replicates.averaging()
+            for part in parts:
+                drawn = _weighted(whole_weights[part], sums, needed(statistics))
+                for one in statistics:
+                    alone[one][part] = np.einsum("bsr,s->br", statistic(one, drawn), fixed)
             for one in statistics:
                 whole, pseudovalues = jackknife(one, sums)
                 results.setdefault(name, {})[one] = Resampled(
@@ -210,6 +241,7 @@ class CrossedBootstrap:
                     draws[one],
                     np.einsum("us,psr->upr", average, pseudovalues),
                     replicates,
+                    alone[one],
                 )
         return results
 

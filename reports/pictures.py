@@ -31,6 +31,9 @@ COLOURS: Mapping[str, tuple[str, ...]] = {
 #: Pictures beyond this many bytes are left out, and counted, so that the page stays below 8 MB.
 BUDGET = 2_200_000
 
+#: Facts of these names say whose scan it is; they are not shown.
+IDENTIFIERS = frozenset({"patient", "patient id", "scan", "scan id", "subject", "subject id"})
+
 KEY = re.compile(r"[0-9a-f]{16,64}")
 
 
@@ -59,11 +62,12 @@ class ArmPictures:
 
 @dataclass(frozen=True)
 class ExhibitView:
-    """One test scan under every arm; `shared` panels are identical in all of them (the truth)."""
+    """One test scan under every arm; `shared` panels and `facts` are identical in all of them (the truth)."""
 
     key: str
     title: str
     rule: str
+    facts: Mapping[str, str]
     shared: tuple[Picture, ...]
     arms: tuple[ArmPictures, ...]
 
@@ -95,17 +99,29 @@ def exhibits(run: Run, comparison: Comparison, budget: int = BUDGET) -> tuple[li
 
 def _view(key: str, arms: Sequence[tuple[str, Mapping[str, Any], tuple[Picture, ...]]]) -> ExhibitView:
     first = arms[0]
+    facts = [_impersonal(exhibit["facts"]) for _, exhibit, _ in arms]
+    same = {name: text for name, text in facts[0].items() if all(one.get(name) == text for one in facts)}
     common = [p for p in first[2] if len(arms) > 1 and all(p in pictures for _, _, pictures in arms)]
     return ExhibitView(
         key,
         first[1]["title"],
         first[1]["rule"],
+        same,
         tuple(common),
         tuple(
-            ArmPictures(title, exhibit["facts"], tuple(p for p in pictures if p not in common))
-            for title, exhibit, pictures in arms
+            ArmPictures(
+                title,
+                {name: text for name, text in own.items() if name not in same},
+                tuple(p for p in pictures if p not in common),
+            )
+            for (title, _, pictures), own in zip(arms, facts, strict=True)
         ),
     )
+
+
+def _impersonal(facts: Mapping[str, str]) -> dict[str, str]:
+    """Facts without identifiers: a page is passed on, and no reader needs to know whose scan it is."""
+    return {name: text for name, text in facts.items() if name.lower() not in IDENTIFIERS}
 
 
 def _reader(run: Run) -> Any:

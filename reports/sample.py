@@ -18,6 +18,12 @@ from reports.intervals import Replicates
 Array = NDArray[np.float64]
 SeedKey = tuple[int | None, int | None]
 
+#: Words of a baseline's name that are written in capitals.
+ABBREVIATIONS = frozenset({"cnn", "gp", "knn", "ols", "pca", "pls", "rbf", "svm", "svr"})
+
+#: Predictions are made in single precision: below this share of its scale a result is rounding.
+ROUNDING_SHARE = 1e-6
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -72,6 +78,20 @@ class Sample:
         """Scans that some entry lacks in a row and that therefore count for none."""
         return int((self.valid[:, row] == 0).sum())
 
+    def rounding(self, statistic: str) -> Array:
+        """(rows,) the size below which a difference in this statistic is rounding, not a result.
+
+        A millionth of the scale: 1 for the pure numbers `r2` and `r2_pearson`, the largest target for `rmse`
+        and `bias`, the largest score for `mean`; each in absolute value.
+        """
+        if statistic in ("r2", "r2_pearson"):
+            return np.full(len(self.rows), ROUNDING_SHARE)
+        shown = [self.targets] if self.targets is not None else list(self.values.values())
+        largest = [
+            np.where(np.isfinite(one), np.abs(one), 0.0).reshape(-1, len(self.rows)).max(0) for one in shown
+        ]
+        return np.asarray(ROUNDING_SHARE * np.max(largest, axis=0))
+
     def sums(self) -> dict[str, PatientSums]:
         """Sums per patient of every entry, the shared ones computed once."""
         shared = shared_sums(self.patients, self.patient_count, self.targets, self.valid)
@@ -122,9 +142,22 @@ def shared_seeds(first: Sequence[SeedKey], second: Sequence[SeedKey]) -> list[tu
     return [(index, positions[key]) for index, key in enumerate(names[0]) if key in positions] or None
 
 
+def readable(name: str) -> str:
+    """A declared name as a title: words apart, abbreviations and the first letter in capitals.
+
+    Examples
+    --------
+    >>> readable("pca_ridge"), readable("mean")
+    ('PCA ridge', 'Mean')
+    """
+    words = [word.upper() if word in ABBREVIATIONS else word for word in name.split("_") if word]
+    title = " ".join(words) or name
+    return title[:1].upper() + title[1:]
+
+
 def entries_of(run: Run, task: Mapping[str, Any]) -> list[Entry]:
     """Baselines, then arms, as declared."""
-    baselines = [Entry(name, name.replace("_", " "), True) for name in task["baselines"]]
+    baselines = [Entry(name, readable(name), True) for name in task["baselines"]]
     return baselines + [Entry(name, arm["title"], False) for name, arm in run.arms.items()]
 
 

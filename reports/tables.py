@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from reports.agreement import PatientSums
+from reports.bca import bca
 from reports.comparison import Column, Comparison, Contrast, Line, StatisticTable, Table
+from reports.flips import flip_tests, patient_losses
 from reports.frame import Run
 from reports.intervals import CrossedBootstrap, Estimate, Replicates, Resampled, estimate
+from reports.persons import arm_agreement
 from reports.sample import (
+    Array,
     Entry,
     Sample,
     build_sample,
@@ -21,7 +27,7 @@ from reports.sample import (
     replicates,
     shared_seeds,
 )
-from reports.tests_ import judge
+from reports.tests_ import Companions, Difference, judge
 
 PROTOCOLS = ("matched", "tuned")
 
@@ -126,11 +132,13 @@ class _Layout:
         self.statistics = {one["name"]: one for one in layout["statistics"]}
         present = [column for column in columns if sample is not None and column.key in sample.values]
         self.pairs = _pairs(present, reference)
+        self.arms: dict[str, tuple[PatientSums, Replicates]] = {}
         self.results: dict[str, dict[str, Resampled]] = {}
         self.pairing: dict[tuple[str, str], tuple[str, str, str]] = {}
         if sample is not None:
-            arms = self._arms(sample)
-            self.results = CrossedBootstrap(sample.patient_count, draws).resample(arms, list(self.statistics))
+            self.arms = self._arms(sample)
+            bootstrap = CrossedBootstrap(sample.patient_count, draws)
+            self.results = bootstrap.resample(self.arms, list(self.statistics))
 
     def _arms(self, sample: Sample) -> dict[str, tuple[PatientSums, Replicates]]:
         """Every column, and the parts of columns that a contrast pairs by seed."""
@@ -158,6 +166,9 @@ class _Layout:
         names = self.pairing[first, second]
         return self.results[names[0]][statistic].minus(self.results[names[1]][statistic])
 
+    def _rounding(self, statistic: str) -> Array:
+        return self.sample.rounding(statistic) if self.sample else np.zeros(len(self.layout["rows"]))
+
     def table(self, arms: Mapping[str, Mapping[str, Any]]) -> Table:
         layout = self.layout
         known = set(arms) | {arm["title"] for arm in arms.values()}
@@ -171,6 +182,12 @@ class _Layout:
             tuple(sorted(elsewhere)),
             tuple(layout["footnotes"]),
             tuple(self._statistic(name) for name in self.statistics),
+            tuple(
+                arm_agreement(self.sample, column.key)
+                for column in self.columns
+                if self.sample is not None and self.sample.targets is not None
+                if not column.baseline and column.key in self.sample.values
+            ),
         )
 
     def _statistic(self, name: str) -> StatisticTable:
@@ -204,7 +221,7 @@ class _Layout:
                 second,
                 kind,
                 self.pairing[first, second][2],
-                tuple(judge(estimate(self._difference(first, second, name)), directions)),
+                self._differences(first, second, name, directions),
             )
             for first, second, kind in self.pairs
         ]
@@ -216,6 +233,30 @@ class _Layout:
             tuple(lines),
             tuple(contrasts),
         )
+
+    def _differences(
+        self, first: str, second: str, name: str, directions: Sequence[str | None]
+    ) -> tuple[Difference, ...]:
+        """The rows of a contrast, judged together, with what else is known about them."""
+        resampled = self._difference(first, second, name)
+        losses = self._loss_difference(first, second, name)
+        alone, together = flip_tests(losses) if losses is not None else (None, None)
+        return tuple(
+            replace(one, companions=companions(interval, row, alone, together))
+            for row, (one, interval) in enumerate(
+                zip(judge(estimate(resampled), directions, self._rounding(name)), bca(resampled), strict=True)
+            )
+        )
+
+    def _loss_difference(self, first: str, second: str, name: str) -> Array | None:
+        """(patients, rows) difference in loss; NaN where it is rounding; `None` if there is no loss."""
+        sides = [patient_losses(name, *self.arms[key]) for key in self.pairing[first, second][:2]]
+        if sides[0] is None or sides[1] is None or self.sample is None:
+            return None
+        difference = sides[0] - sides[1]
+        floor = self._rounding("rmse" if name == "r2" else name)
+        rounding = floor**2 if name in ("r2", "rmse") else floor
+        return np.where(np.nanmax(np.abs(difference), axis=0, initial=0.0) > rounding, difference, np.nan)
 
     def _present(self) -> list[str]:
         return [column.key for column in self.columns if column.key in self.results]
@@ -257,12 +298,49 @@ class _Layout:
                 estimate(self._difference(first, second, statistic).mean_over(rows))[0]
                 for first, second, _ in pairs
             ]
-            judged = judge(estimates, [direction] * len(pairs))
+            floor = float(np.mean(self._rounding(statistic)[rows])) if self.sample else 0.0
+            judged = [
+                replace(one, companions=self._endpoint_companions(first, second, statistic, rows))
+                for one, (first, second, _) in zip(
+                    judge(estimates, [direction] * len(pairs), [floor] * len(pairs)), pairs, strict=True
+                )
+            ]
             contrasts += [
                 Contrast(first, second, kind, self.pairing[first, second][2], (difference,))
                 for (first, second, kind), difference in zip(pairs, judged, strict=True)
             ]
         return StatisticTable(statistic, primary["label"], direction, decimals, (line,), tuple(contrasts))
+
+    def _endpoint_companions(
+        self, first: str, second: str, statistic: str, rows: Sequence[int]
+    ) -> Companions:
+        """Over the rows as a whole: losses per patient are added up as the endpoint adds its rows."""
+        interval = bca(self._difference(first, second, statistic).mean_over(rows))[0]
+        losses = self._loss_difference(first, second, statistic)
+        if losses is None or (statistic == "rmse" and len(rows) > 1):
+            return companions(interval, 0, None, None)
+        scale = self._spread() if statistic == "r2" else np.ones(losses.shape[1])
+        parts = (losses / scale)[:, list(rows)]
+        whole = np.where(np.isfinite(parts).any(1), np.nansum(parts, axis=1), np.nan)
+        return companions(interval, 0, flip_tests(whole[:, None])[0], None)
+
+    def _spread(self) -> Array:
+        """(rows,) variance of the targets: r2 is the squared error in units of it."""
+        shared = next(iter(self.arms.values()))[0].shared
+        n = np.maximum(shared["n"].sum(0), 1)
+        spread = shared["yy"].sum(0) / n - (shared["y"].sum(0) / n) ** 2
+        return np.where(spread > 0, spread, np.nan)
+
+
+def companions(
+    interval: tuple[float, float] | None, row: int, alone: Array | None, together: Array | None
+) -> Companions:
+    """The companions of one row, from the tests of all of them."""
+    low, high = interval or (None, None)
+    p_flip, p_max_t = (
+        float(p[row]) if p is not None and np.isfinite(p[row]) else None for p in (alone, together)
+    )
+    return Companions(low, high, p_flip, p_max_t)
 
 
 def _endpoint(primary: Mapping[str, Any], results: Sequence[_Layout]) -> StatisticTable:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from reports.intervals import Estimate
@@ -14,7 +15,29 @@ from reports.intervals import Estimate
 ALPHA = 0.05
 POWER = 0.80
 
+Array = NDArray[np.float64]
+
 Verdict = Literal["better", "worse", "inconclusive", "not judged"]
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What else is known about a difference, over patients alone: seeds as they are.
+
+    Parameters
+    ----------
+    bca_low, bca_high
+        Bias-corrected and accelerated bootstrap interval.
+    p_flip
+        Two-sided, from flipping the signs of the patients' differences in loss.
+    p_max_t
+        The same, corrected for all rows of the table with the same flips (step-down max-T).
+    """
+
+    bca_low: float | None
+    bca_high: float | None
+    p_flip: float | None
+    p_max_t: float | None
 
 
 @dataclass(frozen=True)
@@ -29,9 +52,12 @@ class Difference:
         Two-sided, raw and after Holm's correction; `None` where there is no interval.
     verdict
         `better` or `worse` (of the first arm) where `p_adjusted` is below .05; `inconclusive` otherwise,
-        which does not claim that the arms are equal; `not judged` where neither direction is better.
+        which does not claim that the arms are equal; `not judged` where neither direction is better, or
+        where the difference is rounding.
     minimum_detectable
         The smallest true difference that this design would have found with a power of 80 %.
+    companions
+        Intervals and tests over patients alone; no verdict depends on them.
     """
 
     estimate: Estimate
@@ -39,6 +65,7 @@ class Difference:
     p_adjusted: float | None
     verdict: Verdict
     minimum_detectable: float | None
+    companions: Companions | None = None
 
 
 def p_value(estimate: Estimate) -> float | None:
@@ -94,11 +121,37 @@ def verdict(value: float | None, p_adjusted: float | None, direction: str | None
     return "better" if (value > 0) == (direction == "max") else "worse"
 
 
-def judge(estimates: Sequence[Estimate], directions: Sequence[str | None]) -> list[Difference]:
-    """Test one family of differences together: Holm over all of them."""
-    raw = [p_value(one) for one in estimates]
+def negligible(estimate: Estimate, rounding: float) -> bool:
+    """Whether a difference and its standard error both are no larger than `rounding`: nothing to judge.
+
+    Examples
+    --------
+    >>> negligible(Estimate(3e-9, standard_error=1e-9, degrees_of_freedom=9.0), rounding=1e-6)
+    True
+    """
+    small = [one is None or abs(one) <= rounding for one in (estimate.value, estimate.standard_error)]
+    return estimate.value is not None and all(small)
+
+
+def judge(
+    estimates: Sequence[Estimate],
+    directions: Sequence[str | None],
+    rounding: Sequence[float] | Array | None = None,
+) -> list[Difference]:
+    """Test one family of differences together: Holm over all that are larger than `rounding`."""
+    floors = rounding if rounding is not None else [0.0] * len(estimates)
+    skipped = [negligible(one, floor) and floor > 0 for one, floor in zip(estimates, floors, strict=True)]
+    raw = [None if skip else p_value(one) for one, skip in zip(estimates, skipped, strict=True)]
     adjusted = holm(raw)
     return [
-        Difference(one, p, p_adjusted, verdict(one.value, p_adjusted, direction), minimum_detectable(one))
-        for one, p, p_adjusted, direction in zip(estimates, raw, adjusted, directions, strict=True)
+        Difference(
+            one,
+            p,
+            p_adjusted,
+            verdict(one.value, p_adjusted, None if skip else direction),
+            None if skip else minimum_detectable(one),
+        )
+        for one, p, p_adjusted, direction, skip in zip(
+            estimates, raw, adjusted, directions, skipped, strict=True
+        )
     ]

@@ -15,9 +15,11 @@ from markupsafe import Markup
 
 from reports.answer import Answer, digits, interval, number, p_words
 from reports.comparison import Comparison
-from reports.export import differences_csv, table_latex, table_name, values_csv
+from reports.curves import pretraining_curves
+from reports.export import agreement_file, differences_csv, table_latex, table_name, values_csv
 from reports.figures import (
     Figure,
+    agreement_panels,
     arm_styles,
     draws_figure,
     endpoint_figure,
@@ -26,6 +28,7 @@ from reports.figures import (
 )
 from reports.frame import Run
 from reports.pictures import BUDGET, exhibits
+from reports.sample import readable
 from reports.svg import symbol
 from reports.tuning import costs, tuning
 
@@ -71,6 +74,13 @@ def render(
                     for table in one.tables
                     for statistic in table.statistics
                 },
+                "agreement": {
+                    (table.key, arm.column): agreement_panels(
+                        arm, table.statistics[0].lines, styles(one.columns)[arm.column]
+                    )
+                    for table in one.tables
+                    for arm in table.agreement
+                },
                 "exhibits": exhibits(run, one, budget),
                 "downloads": _downloads(run, one),
             }
@@ -78,6 +88,7 @@ def render(
         ],
         warnings=warnings,
         arm_styles=arms,
+        curves=pretraining_curves(run, arms),
         tuning=[(one, keep(draws_figure(one, arms))) for one in tuned],
         costs=costs(run),
         trials=run.trials.head(TRIALS_SHOWN).to_dicts(),
@@ -194,6 +205,7 @@ def _downloads(run: Run, comparison: Comparison) -> list[dict[str, str]]:
         for suffix, words, text in (
             (".csv", "values (CSV)", values_csv(run, comparison, table)),
             ("-differences.csv", "differences (CSV)", differences_csv(run, comparison, table)),
+            *agreement_file(run, comparison, table),
             (".tex", "LaTeX", table_latex(run, comparison, table)),
         ):
             kind = "text/x-tex" if suffix == ".tex" else "text/csv"
@@ -214,6 +226,7 @@ def _environment() -> Environment:
         "digits": digits,
         "interval": interval,
         "number": number,
+        "readable": readable,
         "p_words": p_words,
         "seconds": seconds,
         "short": short,

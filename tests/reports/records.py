@@ -238,7 +238,12 @@ class Records:
                     "title": f"{name.capitalize()} test scan",
                     "rule": f"the {name} scan by the mean attenuation of the truth, which no arm influences",
                     "pixel_aspect": 1.27,
-                    "facts": {"PSNR": f"{40 - 12 * self.noise[arm]:.1f} dB"},
+                    "facts": {
+                        "PSNR": f"{40 - 12 * self.noise[arm]:.1f} dB",
+                        "body mass": "61 kg",
+                        "scan": f"SCAN-{number}",
+                        "Patient": "PERSON-7",
+                    },
                     "panels": [
                         {"label": label, "array": array, "kind": kind, "unit": unit, "limits": limits}
                         for label, array, kind, unit, limits in panels

@@ -22,6 +22,9 @@ from sklearn.metrics import r2_score
 
 from reports import RecordsError, build_report
 from reports.build import build
+from reports.curves import pretraining_curves
+from reports.figures import arm_styles
+from reports.frame import read_run
 from reports.svg import nice_ticks, tick_label
 from tests.reports.records import MEASURES, TITLES, Records
 
@@ -275,3 +278,103 @@ def test_arms_that_differ_by_rounding_alone_still_make_a_report(tmp_path: Path) 
     twin = json.loads((folder / "report.json").read_text())
     answers = [one["verdict"] for one in twin["answers"] if one["task"] == "anthropometry"]
     assert "winner" not in answers
+    found = comparison(twin, "anthropometry", "matched")
+    contrasts = [*found["endpoint"]["contrasts"], *found["tables"][0]["statistics"][0]["contrasts"]]
+    assert {d["verdict"] for c in contrasts for d in c["differences"]} == {"not judged"}
+    assert {d["p"] for c in contrasts for d in c["differences"]} == {None}
+
+
+def test_baselines_and_exhibits_read_well_and_name_nobody(page: str, twin: dict[str, Any]) -> None:
+    columns = comparison(twin, "anthropometry", "matched")["columns"]
+    assert [c["title"] for c in columns if c["baseline"]] == ["Mean", "PCA ridge"]
+    body = body_of(page)
+    assert "SCAN-0" not in body
+    assert "PERSON-7" not in body
+    assert body.count("Body mass: 61 kg.") == 2  # once per exhibit, not once per arm
+    assert "PSNR 36.4 dB" in body
+
+
+def test_pretraining_curves_are_drawn_for_every_arm_that_recorded_them(folder: Path) -> None:
+    run = read_run(folder)
+    panels, unshown = pretraining_curves(run, arm_styles(run.arms))
+    assert ([one.name for one in panels], unshown) == (["validation_loss"], 0)
+    last = np.exp(-190 / 60)
+    for title in TITLES.values():
+        assert f"{title} from 1.000 to {last:.3f}" in panels[0].summary
+    drawn = re.findall(r'<path d="(M[^"]+)" stroke="#[0-9a-f]+" stroke-width="1.5"', panels[0].svg)
+    assert [one.count("L") for one in drawn] == [19] * 3
+
+
+def test_curves_that_are_not_finite_are_counted(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    path = folder / "results" / "curves.parquet"
+    broken = pl.when(pl.col("step") > 150).then(float("nan")).otherwise("value")
+    pl.read_parquet(path).with_columns(value=broken).write_parquet(path)
+    run = read_run(folder)
+    assert pretraining_curves(run, arm_styles(run.arms))[0][0].lost == 12
+    assert "12 values of validation_loss are not finite" in body_of(build(folder, draws=200).read_text())
+
+
+def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
+    folder: Path, page: str, twin: dict[str, Any]
+) -> None:
+    trials = pl.read_parquet(folder / "results" / "trials.parquet")
+    key = trials.filter(
+        (pl.col("strategy") == "dxa_vae")
+        & (pl.col("stage") == "final")
+        & (pl.col("protocols") == ["matched"])
+        & (pl.col("seed") == 100)
+    )["key"]
+    hip = pl.read_parquet(folder / "results" / "predictions.parquet").filter(
+        pl.col("key").is_in(key.to_list()) & (pl.col("measure") == "Hip")
+    )
+    error = (hip["prediction"] - hip["target"]).to_numpy()
+    table = comparison(twin, "anthropometry", "matched")["tables"][0]
+    found = next(one for one in table["agreement"] if one["column"] == "arm:dxa_vae")
+    assert (found["seeds"], "pairs" in found) == ([7, 100], False)
+    row = found["rows"][MEASURES.index("Hip")]
+    assert row["bias"]["value"] == pytest.approx(error.mean())
+    assert row["upper"]["value"] == pytest.approx(error.mean() + 1.959964 * error.std(ddof=1))
+    assert row["people"] == 40
+    path = folder / "tables" / "anthropometry-matched-table3-agreement.csv"
+    lines = list(csv.DictReader(path.open(encoding="utf-8")))
+    bias = next(
+        one for one in lines if (one["entry"], one["row"], one["statistic"]) == ("arm:dxa_vae", "Hip", "bias")
+    )
+    assert float(bias["value"]) == pytest.approx(error.mean())
+    assert body_of(page).count("Agreement person by person") == 6  # three arms, two protocols
+    assert not (folder / "tables" / "reconstruction-matched-tuned-table1-agreement.csv").exists()
+
+
+def test_agreement_counts_people_not_scans(tmp_path: Path) -> None:
+    folder = Records(patients=15, scans_per_patient=3).write(tmp_path / "run")
+    build(folder, draws=200)
+    twin = json.loads((folder / "report.json").read_text())
+    table = comparison(twin, "anthropometry", "matched")["tables"][0]
+    assert table["statistics"][0]["lines"][0]["scans"] == 45
+    assert {row["people"] for one in table["agreement"] for row in one["rows"]} == {15}
+
+
+def test_companions_stand_beside_the_primary_interval(folder: Path, page: str, twin: dict[str, Any]) -> None:
+    found = comparison(twin, "anthropometry", "matched")
+    contrast = next(
+        c
+        for c in found["endpoint"]["contrasts"]
+        if (c["first"], c["second"]) == ("arm:dxa_vae", "arm:imagenet")
+    )
+    more = contrast["differences"][0]["companions"]
+    estimate = contrast["differences"][0]["estimate"]
+    assert more["bca_low"] < estimate["value"] < more["bca_high"]
+    assert more["p_flip"] == pytest.approx(1 / 10_000)
+    by_name = {one["name"]: one for one in found["tables"][0]["statistics"]}
+    tests = {
+        name: [d["companions"]["p_max_t"] for c in one["contrasts"] for d in c["differences"]]
+        for name, one in by_name.items()
+    }
+    assert tests["r2"] == tests["rmse"]  # the same squared errors
+    assert all(0 < p <= 1 for p in tests["r2"])
+    assert set(tests["bias"]) == set(tests["r2_pearson"]) == {None}
+    path = folder / "tables" / "anthropometry-matched-table3-differences.csv"
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    assert all(row["p_flip"] for row in rows if row["statistic"] == "r2")
+    assert "Patients alone, seeds as they are" in body_of(page)

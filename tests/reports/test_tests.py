@@ -60,3 +60,13 @@ def test_a_family_is_corrected_together() -> None:
     assert alone.verdict == "better"
     assert together.verdict == "inconclusive"
     assert together.p == alone.p
+
+
+def test_a_difference_at_rounding_level_is_not_judged_and_does_not_count_in_the_family() -> None:
+    rounding = Estimate(2e-9, standard_error=1e-11, degrees_of_freedom=50.0)
+    real = Estimate(0.5, standard_error=0.2, degrees_of_freedom=50.0)
+    wide = Estimate(1e-9, standard_error=0.2, degrees_of_freedom=50.0)
+    found = judge([rounding, real, wide], ["max"] * 3, [1e-6] * 3)
+    assert [one.verdict for one in found] == ["not judged", "better", "inconclusive"]
+    assert found[0].p is None
+    assert found[1].p_adjusted == pytest.approx(2 * found[1].p)

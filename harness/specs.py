@@ -69,7 +69,13 @@ class Seeds(_Table):
 
 
 class Budget(_Table):
-    """`[budget]`: how many hyperparameter settings every arm may try per task."""
+    """`[budget]`: how much every arm may try.
+
+    Attributes
+    ----------
+    draws
+        Hyperparameter settings that every arm tries per task.
+    """
 
     draws: Annotated[int, Field(ge=1, le=100_000)] = 3
 
@@ -95,10 +101,24 @@ class Suite(_Table):
 
     Attributes
     ----------
-    cohort, settings
-        Opaque here; the domain checks them.
+    schema
+        Version of the format.
+    name
+        The run folder is `runs/<name>` unless `--output` says otherwise.
+    title, description
+        For the report.
+    domain
+        The kind of data.
+    strategies, tasks
+        What is compared, on what; every strategy with every task.
+    cohort
+        On which data; checked by the domain.
+    seeds, budget, resources
+        See these tables.
     reference_arms
         The arms whose mean rank selects the matched setting; all strategies where none are declared.
+    settings
+        Equal for every arm; checked by the domain.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]

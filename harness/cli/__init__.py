@@ -18,7 +18,9 @@ COMMANDS = {
     "run-all": ("harness.cli.run_all", "run_all", "Run every cell of a suite and write the report."),
     "list": ("harness.cli.listing", "listing", "Show strategies, tasks and suites, with their origin."),
     "plan": ("harness.cli.plan", "plan", "Show what a suite would run, without running it."),
+    "new": ("harness.cli.new", "new", "Write a small strategy or task that works, and its test."),
     "check": ("harness.cli.check", "check", "Check that a strategy or task keeps its contract."),
+    "suite": ("harness.cli.suite", "suite", "Show a suite, check its file, or print the file's format."),
     "report": ("harness.cli.report", "report", "Write the report of a run folder anew."),
     "doctor": ("harness.cli.doctor", "doctor", "Check that this machine has what is needed."),
 }

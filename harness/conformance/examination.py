@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from harness.conformance.finding import Finding, Findings
 from harness.conformance.laboratory import Laboratory, tiny_suite
 from harness.conformance.strategy import examine_strategy
 from harness.conformance.task import examine_task
+from harness.toml import to_toml
 from registry.catalog import Catalogue
 from registry.contracts import CohortProgress, InputError
 
@@ -92,7 +92,7 @@ def _narrowed(catalogue: Catalogue, suite: Mapping[str, Any], name: str, kind: s
 def _runs_to_a_report(findings: Findings, laboratory: Laboratory, suite: Mapping[str, Any]) -> None:
     """The whole way, as a user goes it: from a suite file to a report."""
     file = laboratory.folder / "tiny.toml"
-    file.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in suite.items()))
+    file.write_text(to_toml(suite))
     run = laboratory.folder / "run"
     status, output = laboratory.command(
         *("-m", "harness", "run-all", "--suite", str(file), "--executor", "inline"),
@@ -107,12 +107,3 @@ def _runs_to_a_report(findings: Findings, laboratory: Laboratory, suite: Mapping
         otherwise=complaints[-1] if complaints else f"run-all ended with status {status}: {output[-300:]}",
         mend="run the same with `harness run-all --executor inline` and mend what it says",
     )
-
-
-def _toml(value: Any) -> str:
-    """One value as TOML, on one line."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)

@@ -52,6 +52,8 @@ class Domain(abc.ABC):
     parts: Mapping[str, str]
     #: Modules whose random state and threads the engine sets before each trial (`torch`).
     libraries: tuple[str, ...] = ()
+    #: Folder of what `harness new` fills in, `strategy.py.txt` and `task.py.txt`, if there is one.
+    templates: Path | None = None
 
     @abc.abstractmethod
     def check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class DxaDomain(Domain):
     name = "dxa"
     title = "Quantitative DXA imaging"
     libraries = ("torch",)
+    templates = Path(__file__).parent / "templates"
     parts = {  # noqa: RUF012 - declared by the contract as a plain mapping
         "pretraining": "scans without labels, for pretraining",
         "paired": "scans of other patients with measures of their bodies, for tasks",

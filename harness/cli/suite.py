@@ -1,0 +1,68 @@
+"""`harness suite`: what a suite says, whether it can be run, and the format of its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.cli.options import absolute_plugins, default_cache
+from harness.specs import load_suite
+from harness.toml import to_toml
+
+_PLUGINS = click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE|MODULE", help="Register what it declares."
+)
+
+
+@click.group("suite")
+def suite() -> None:
+    """Show a suite, check its file, or print the format of suite files."""
+
+
+@suite.command("show")
+@click.argument("name", metavar="NAME|FILE")
+def show(name: str) -> None:
+    r"""Print a suite with every default filled in, as a file that can be changed and run.
+
+    \b
+    Example:
+      harness suite show quick > mine.toml
+    """
+    table = load_suite(name).model_dump(by_alias=True, mode="json")
+    click.echo(to_toml(table), nl=False)
+
+
+@suite.command("validate")
+@click.argument("name", metavar="NAME|FILE")
+@_PLUGINS
+def validate(name: str, plugins: tuple[str, ...]) -> None:
+    r"""Check everything in a suite that can be checked without data; exit status 2 if something is wrong.
+
+    \b
+    Example:
+      harness suite validate mine.toml --plugin my_strategy.py
+    """
+    from harness.run import Request, prepare  # noqa: PLC0415 - show and schema need neither
+
+    chosen = load_suite(name)
+    request = Request(chosen, absolute_plugins(plugins), Path("runs") / chosen.name, default_cache())
+    plan = prepare(request).plan()
+    left_out = [f"{cell.strategy} / {cell.task}: {cell.reason}" for cell in plan.cells if not cell.applicable]
+    click.echo(f"{chosen.name}: {len(plan.cells)} cells, {len(left_out)} of them N/A")
+    for line in left_out:
+        click.echo(f"  N/A {line}")
+
+
+@suite.command("schema")
+def schema() -> None:
+    r"""Print the JSON schema of suite files, for editors.
+
+    \b
+    Example:
+      harness suite schema > suite.schema.json
+    """
+    from harness.schema import suite_schema  # noqa: PLC0415
+
+    click.echo(json.dumps(suite_schema(), indent=1, ensure_ascii=False))

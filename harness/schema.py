@@ -1,0 +1,47 @@
+"""The format of suite files as JSON schema, every field described in the code's own words."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.specs import Suite
+
+#: A numpydoc entry: names at the margin, then its indented text.
+_ENTRY = re.compile(r"^(\w+(?:, \w+)*)\n((?: {4}.*\n?)+)", re.MULTILINE)
+
+
+def suite_schema() -> dict[str, Any]:
+    """The JSON schema of a suite file; `[cohort]` and `[settings]` are the domain's and stay open."""
+    schema = Suite.model_json_schema(by_alias=True)
+    tables: dict[str, type[BaseModel]] = {"Suite": Suite}
+    for information in Suite.model_fields.values():
+        if isinstance(information.annotation, type) and issubclass(information.annotation, BaseModel):
+            tables[information.annotation.__name__] = information.annotation
+    for name, table in tables.items():
+        described = schema if name == "Suite" else schema["$defs"][name]
+        summary, texts = _documented(table)
+        described["description"] = summary
+        for key, entry in described["properties"].items():
+            entry["description"] = texts[key]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "suite.schema.json",
+        **schema,
+        "title": "A suite of harness",
+    }
+
+
+def _documented(table: type[BaseModel]) -> tuple[str, dict[str, str]]:
+    """The first line of a table's docstring, and what it says about each field."""
+    text = inspect.cleandoc(table.__doc__ or "")
+    summary, _, attributes = text.partition("Attributes\n----------\n")
+    fields = {
+        name: " ".join(words.split())
+        for names, words in _ENTRY.findall(attributes)
+        for name in names.split(", ")
+    }
+    return summary.strip().splitlines()[0], fields

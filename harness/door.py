@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from registry.contracts.context import OpenSplit
 
 #: What learning may see.
 OPEN_SPLITS = ("train", "validation")
+#: Audit event of every attempt to open another split; its arguments are the part and the split.
+CLOSED_SPLIT_EVENT = "harness.closed_split"
 
 
 class Door:
@@ -35,6 +38,7 @@ class Door:
 
         def open_split(part: str, split: str) -> Any:
             if split not in OPEN_SPLITS:
+                sys.audit(CLOSED_SPLIT_EVENT, part, split)  # seen even where the error is caught
                 raise TestSplitClosedError(
                     f"split {split!r} of part {part!r} is closed: learning sees {' and '.join(OPEN_SPLITS)}; "
                     "the engine opens the test split after fitting, in the final stage"

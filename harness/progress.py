@@ -97,7 +97,7 @@ class _Progress:
         lines = []
         for trial in self.policy.running():
             sign = read_sign_of_life(self.scratch / f"{trial.key}.json")
-            latest = "starting"
+            latest = "starting" if (self.scratch / trial.key).is_dir() else "queued"
             if sign is not None:
                 values = "  ".join(f"{name} {value}" for name, value in sign["values"].items())
                 latest = f"step {sign['step']}/{sign['steps']}  {values}"

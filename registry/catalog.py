@@ -11,12 +11,13 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from registry.contracts import Domain, InputError, Strategy, Task
 
@@ -34,6 +35,10 @@ BUILT_IN_TASKS = {
     "reconstruction": "registry.dxa.tasks.reconstruction:Reconstruction",
     "anthropometry": "registry.dxa.tasks.anthropometry:Anthropometry",
 }
+#: What strategies, tasks, baselines and domains may be called.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+#: What the code of a plug-in may raise at import; leaving the process is not its decision.
+_IMPORT_FAILURES = (Exception, SystemExit)
 SUITE_FOLDER = Path(__file__).parent / "suites"
 
 
@@ -96,7 +101,7 @@ class Catalogue:
         """
         catalogue = cls.built_in()
         for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-            catalogue._register_module(point.load(), origin=f"entry point {point.name}")
+            catalogue._register_module(_load_entry_point(point), origin=f"entry point {point.name}")
         for plugin in plugins:
             module, digest = _import_plugin(plugin)
             catalogue._register_module(module, origin=plugin, digest=digest)
@@ -118,6 +123,20 @@ class Catalogue:
         found: Domain = _instance(_find(self.domains, name, "domain"), Domain)
         return found
 
+    def kind_of(self, name: str) -> Literal["strategy", "task"]:
+        """Whether `name` is a strategy or a task.
+
+        Raises
+        ------
+        InputError
+            If it is neither.
+        """
+        if name in self.strategies:
+            return "strategy"
+        if name in self.tasks:
+            return "task"
+        raise unknown_name("strategy or task", name, [*self.strategies, *self.tasks])
+
     def _register_module(self, module: ModuleType, *, origin: str, digest: str = "") -> None:
         """Register every strategy, task and domain that `module` defines."""
         found = 0
@@ -128,6 +147,8 @@ class Catalogue:
                 _add(self.strategies, Entry(value.card.name, value, origin, digest), "strategy")
             elif issubclass(value, Task) and "card" in vars(value):
                 _add(self.tasks, Entry(value.card.name, value, origin, digest), "task")
+                for baseline in value.card.baselines:
+                    check_name(baseline, kind="baseline", origin=origin)
             elif issubclass(value, Domain):
                 _add(self.domains, Entry(value.name, value, origin, digest), "domain")
             else:
@@ -169,7 +190,23 @@ def _instance(entry: Entry, kind: type[Any]) -> Any:
     return implementation()
 
 
+def check_name(name: object, *, kind: str, origin: str) -> None:
+    """Refuse a name that is more than a plain word: names are printed, written and typed.
+
+    Raises
+    ------
+    InputError
+        Naming the origin and the mend.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise InputError(
+            f"{origin} declares the {kind} {name!r}, which is no plain name",
+            mend="begin with a letter or digit; use letters, digits, '_', '.' and '-', 100 at the most",
+        )
+
+
 def _add(table: dict[str, Entry], entry: Entry, kind: str) -> None:
+    check_name(entry.name, kind=kind, origin=entry.origin)
     if entry.name in table:
         raise InputError(
             f"{kind} {entry.name!r} is declared twice: by {table[entry.name].origin} and {entry.origin}",
@@ -178,14 +215,28 @@ def _add(table: dict[str, Entry], entry: Entry, kind: str) -> None:
     table[entry.name] = entry
 
 
+def _load_entry_point(point: importlib.metadata.EntryPoint) -> Any:
+    try:
+        return point.load()
+    except _IMPORT_FAILURES as error:
+        raise InputError(
+            f"plug-in {point.value!r} of entry point {point.name!r} cannot be imported: {_said(error)}",
+            mend="mend or uninstall the package that installed it",
+        ) from error
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def _import_plugin(plugin: str) -> tuple[ModuleType, str]:
     """Import a plug-in given as a `.py` file or as a module name; returns it with the digest of its text."""
     if not plugin.endswith(".py"):
         try:
             module = importlib.import_module(plugin)
-        except ImportError as error:
+        except _IMPORT_FAILURES as error:
             raise InputError(
-                f"plug-in module {plugin!r} cannot be imported: {error}",
+                f"plug-in module {plugin!r} cannot be imported: {_said(error)}",
                 mend="install it, or give the path of its .py file",
             ) from error
         source = Path(module.__file__).read_bytes() if module.__file__ else b""
@@ -202,10 +253,10 @@ def _import_plugin(plugin: str) -> tuple[ModuleType, str]:
     sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
+    except _IMPORT_FAILURES as error:
+        sys.modules.pop(name, None)
         raise InputError(
-            f"plug-in file {plugin!r} cannot be imported: {type(error).__name__}: {error}",
+            f"plug-in file {plugin!r} cannot be imported: {_said(error)}",
             mend="mend the file",
         ) from error
     return module, digest

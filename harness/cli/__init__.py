@@ -18,6 +18,7 @@ COMMANDS = {
     "run-all": ("harness.cli.run_all", "run_all", "Run every cell of a suite and write the report."),
     "list": ("harness.cli.listing", "listing", "Show strategies, tasks and suites, with their origin."),
     "plan": ("harness.cli.plan", "plan", "Show what a suite would run, without running it."),
+    "check": ("harness.cli.check", "check", "Check that a strategy or task keeps its contract."),
     "report": ("harness.cli.report", "report", "Write the report of a run folder anew."),
     "doctor": ("harness.cli.doctor", "doctor", "Check that this machine has what is needed."),
 }

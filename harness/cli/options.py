@@ -26,6 +26,11 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "pretraining-harness"
 
 
+def absolute_plugins(plugins: tuple[str, ...]) -> tuple[str, ...]:
+    """Plug-ins as every process can find them: files by their absolute path, modules by name."""
+    return tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in plugins)
+
+
 def suite_options(command: Command) -> Command:
     """The options that say what to run; `request_from` understands them."""
     options = [
@@ -94,7 +99,7 @@ def request_from(
     chosen = _suite(suite, strategies, tasks, cohort, gpus)
     return Request(
         suite=chosen,
-        plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in plugins),
+        plugins=absolute_plugins(plugins),
         output=output or Path("runs") / chosen.name,
         cache=(cache or default_cache()).expanduser().resolve(),
         workers=workers,

@@ -39,6 +39,8 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # an interrupted Tuner must not start a second Ray behind our back
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 #: Local mode only: a real cluster needs Ray to listen on the network.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

@@ -77,6 +77,13 @@ class Domain(abc.ABC):
     def open_split(self, folder: Path, part: str, split: str) -> Any:
         """Open one split of a verified cohort."""
 
+    def tiny_suite(self) -> Mapping[str, Any]:
+        """A suite's tables with data and settings so small that a run takes seconds, for `harness check`.
+
+        Its strategies and tasks are the partners of what is checked; empty where the domain offers none.
+        """
+        return {}
+
     def doctor(self) -> Sequence[Check]:
         """What this domain needs of the machine; cheap, changes nothing."""
         return ()

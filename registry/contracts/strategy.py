@@ -36,6 +36,8 @@ class StrategyCard:
         Parts that were trained together and fit each other.
     needs_data
         Whether pretraining reads the cohort.
+    seeded
+        Whether another seed gives other weights; weights that come from elsewhere are the same for all.
     summary, citation, licence
         For the report: one sentence, a reference, the licence of the weights.
     """
@@ -50,6 +52,7 @@ class StrategyCard:
     factors: Mapping[str, Any] = field(default_factory=dict)
     trained_jointly: frozenset[str] = frozenset()
     needs_data: bool = True
+    seeded: bool = True
     summary: str = ""
     citation: str = ""
     licence: str = ""

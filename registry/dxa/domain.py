@@ -92,6 +92,22 @@ class DxaDomain(Domain):
 
         return open_split(folder, part, split)
 
+    def tiny_suite(self) -> Mapping[str, Any]:
+        """A dozen scans per part and a few steps: everything happens, nothing is learned."""
+        counts = {"train": 8, "validation": 4, "test": 4}
+        return {
+            "strategies": ["random_init", "nodxa_vae"],
+            "tasks": ["anthropometry", "reconstruction"],
+            "cohort": {"kind": "simulated", "seed": 2206, "pretraining": counts, "paired": counts},
+            "settings": {
+                "scan_reduction": 4,
+                "pretraining_steps": 4,
+                "pretraining_batch_size": 4,
+                "finetuning_epochs": 2,
+                "finetuning_batch_size": 4,
+            },
+        }
+
     def doctor(self) -> list[Check]:
         """What this domain needs of the machine."""
         return [_check(name, look, mend) for name, look, mend in _CHECKS]

@@ -43,7 +43,7 @@ class DxaSettings(BaseModel):
     latent_size: Count = 128
     pretraining_steps: Count = 480
     pretraining_batch_size: Count = 8
-    finetuning_epochs: Count = 10
+    finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
 
     @property

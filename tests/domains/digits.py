@@ -74,6 +74,14 @@ class Digits(Domain):
     def check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         return _with_defaults(settings, SETTINGS_DEFAULTS, "settings")
 
+    def tiny_suite(self) -> Mapping[str, Any]:
+        return {
+            "strategies": ["principal_components", "random_projection"],
+            "tasks": ["stroke", "redrawing"],
+            "cohort": {"patients": 20},
+            "settings": {"features": 4},
+        }
+
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
         declared = _with_defaults(declaration, COHORT_DEFAULTS, "cohort")
         fingerprint = hashlib.sha256(repr(sorted(declared.items())).encode()).hexdigest()
@@ -164,6 +172,7 @@ def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any], table:
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="digits",
     factors={"whiten": False},
+    seeded=False,
     summary="The directions of largest variance of the unlabelled images.",
 )
 class PrincipalComponents(Strategy):
@@ -189,6 +198,7 @@ class PrincipalComponents(Strategy):
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="digits",
     changes={"whiten": True},
+    seeded=False,
     summary="Principal components at unit variance.",
 )
 class WhitenedComponents(PrincipalComponents):

@@ -61,7 +61,7 @@ class ScanEncoder(nn.Module):
 class FeatureScale(nn.Module):
     """Standardises features by statistics measured once; part of the weights.
 
-    What differs between scans is a few percent of a feature's value: without this, whatever reads the features
+    What differs between scans is a few percent of a feature's value: without this, whatever reads features
     spends its first minutes on their mean.
 
     Parameters
@@ -79,7 +79,7 @@ class FeatureScale(nn.Module):
         self.register_buffer("scale", torch.ones(count))
 
     def measure(self, features: Tensor) -> None:
-        """Take mean and standard deviation from (n, count) features; one that never varies keeps its scale."""
+        """Take mean and standard deviation from (n, count) features; a constant one keeps its scale."""
         self.mean.copy_(features.mean(0))
         deviation = features.std(0, unbiased=False)
         self.scale.copy_(torch.where(deviation > 0, deviation, torch.ones(())))

@@ -10,6 +10,7 @@ from registry.contracts import Artifact, Strategy, TrialContext, strategy
     title="ImageNet",
     provides={"encoder"},
     domain="dxa",
+    seeded=False,
     summary="A backbone trained to classify photographs, behind the same six-channel stem as every arm.",
     citation="Deng et al. 2009, doi:10.1109/CVPR.2009.5206848; Tan and Le 2019, arXiv 1905.11946",
     licence="Weights of EfficientNet-Lite0: Apache-2.0; other backbones: see their timm model card",

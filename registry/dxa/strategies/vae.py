@@ -22,7 +22,7 @@ class NoDxaVae(Strategy):
 
     space = Space(
         learning_rate=loguniform(5e-4, 1e-2, default=5e-3),
-        encoder_rate_factor=loguniform(0.01, 1.0, default=0.05),
+        encoder_rate_factor=loguniform(0.002, 0.2, default=0.015),
     )
 
     def pretrain(self, context: TrialContext) -> Artifact:

@@ -72,8 +72,8 @@ class Anthropometry(Task):
     """Fine-tunes the encoder with a linear head; every arm gets the same hyperparameters to choose from."""
 
     space = Space(
-        learning_rate=loguniform(1e-4, 3e-3, default=5e-4),
-        head_rate_factor=loguniform(1.0, 10.0, default=3.0),
+        learning_rate=loguniform(5e-5, 2e-3, default=3e-4),
+        head_rate_factor=loguniform(3.0, 30.0, default=10.0),
         batch_norm=choice(("frozen", "trained"), default="frozen"),
     )
 
@@ -96,7 +96,7 @@ class Anthropometry(Task):
         )
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
-        """`mean`: of train; `pca_ridge`: ridge on principal scores, number and penalty chosen on validation."""
+        """`mean`: of train; `pca_ridge`: ridge on principal scores, both chosen on validation."""
         scans, targets = _open(context, "train")
         validation_scans, validation_targets = _open(context, "validation")
         candidates: list[_Mean | _RidgeOnComponents]
@@ -146,7 +146,7 @@ class Anthropometry(Task):
                 published_source=f"{SOURCE}, Table 3",
                 footnotes=(
                     "The printed R2 and RMSE cannot both be 1 - SSE / SST on one test set: in 9 of 15 rows "
-                    "the standard deviation of the truth that they imply differs between arms beyond rounding. "
+                    "the standard deviation of the truth they imply differs between arms beyond rounding. "
                     "The printed R2 is therefore shown beside r², the squared Pearson correlation.",
                     "The units printed in the paper's table cannot be literal: its surface area would have a "
                     "standard deviation of about 2 cm², its total volume one of 1.8 L. Its RMSE values are "

@@ -18,8 +18,8 @@ DATA_RANGE = MAXIMUM_CODE
 CONVENTION = (
     "PSNR: counts, data range 16383, squared error pooled over the pixels and channels of a scan, then "
     "mean over scans in dB. SSIM: Wang 2004 (Gaussian window, sigma 1.5, population covariance, borders left "
-    "out), data range 16383, mean over channels, then over scans. NMAE: sum of absolute errors over sum of true "
-    "counts (offset of 200 included) of a scan, then mean over scans. R error: mean absolute error of "
+    "out), data range 16383, mean over channels, then over scans. NMAE: sum of absolute errors over sum of "
+    "true counts (offset of 200 included) of a scan, then mean over scans. R error: mean absolute error of "
     "(low + 800) / (high + 800), attenuation in counts above the offset, over body pixels and three phases. "
     "Full frame, all six channels, nothing clipped."
 )

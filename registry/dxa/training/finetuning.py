@@ -65,7 +65,8 @@ class Regressor(nn.Module):
 
     def pooled(self, scans: Tensor) -> Tensor:
         """(n, channels) features, averaged over the feature map."""
-        return self.encoder(scans).mean((2, 3))
+        features: Tensor = self.encoder(scans).mean((2, 3))
+        return features
 
     def forward(self, scans: Tensor) -> Tensor:
         """(n, 6, height, width) counts -> (n, m) standardised measures."""

@@ -78,9 +78,7 @@ def test_loss_and_gradient_equal_a_plain_reference(scans, network, monkeypatch, 
     indices = np.array([2, 0, 5])
     # Noise stays small enough that no body pixel falls below the threshold where R is continued.
     ours = reconstruction_of(scans[indices], 3, noise=20.0, requires_grad=True)
-    theirs = Reconstruction(
-        ours.scans.detach().clone().requires_grad_(True), ours.mean, ours.log_variance
-    )
+    theirs = Reconstruction(ours.scans.detach().clone().requires_grad_(True), ours.mean, ours.log_variance)
     made, reference = loss(indices, ours), plain_loss(loss, network, scans, indices, theirs)
     assert set(made) == set(reference) == {"perceptual", "r_image", "kl"}
     for name, value in reference.items():

@@ -42,7 +42,9 @@ def classify(photograph):
     network.load_state_dict(bundled_weights())
     side = min(photograph.shape[:2])
     top, left = ((size - side) // 2 for size in photograph.shape[:2])
-    square = transform.resize(photograph[top : top + side, left : left + side], (224, 224), anti_aliasing=True)
+    square = transform.resize(
+        photograph[top : top + side, left : left + side], (224, 224), anti_aliasing=True
+    )
     image = torch.from_numpy((square - 0.5) / 0.5).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         return network.eval()(image)[0].topk(5).indices.tolist()
@@ -118,7 +120,7 @@ def test_networks_see_channels_with_mean_zero_and_deviation_one(scans, architect
 def test_a_constant_channel_is_refused(scans):
     flat = scans.numpy().copy()
     flat[:, 4] = 7.0
-    with pytest.raises(InputError, match="channel 4 .* is constant"):
+    with pytest.raises(InputError, match=r"channel 4 .* is constant"):
         Architecture.for_scans(DxaSettings(), flat)
 
 
@@ -141,9 +143,11 @@ def test_calibration_measures_the_statistics_of_the_first_layer(scans, architect
 
 
 def bend(encoder, scans):
-    """How far the encoder is from affine: its value half way between scans against half way between values."""
+    """How far the encoder is from affine: half way between scans against half way between values."""
     with torch.no_grad():
-        one, other, between = (encoder(batch) for batch in (scans[:6], scans[6:12], (scans[:6] + scans[6:12]) / 2))
+        one, other, between = (
+            encoder(batch) for batch in (scans[:6], scans[6:12], (scans[:6] + scans[6:12]) / 2)
+        )
     return float((between - (one + other) / 2).norm() / (one - other).norm())
 
 
@@ -214,7 +218,7 @@ def test_weights_are_copies_and_must_match(architecture):
     with torch.no_grad():
         encoder.stem.weight.zero_()
     assert weights["stem.weight"].any()
-    with pytest.raises(InputError, match="weights of the encoder lack 'stem.bias'"):
+    with pytest.raises(InputError, match=r"weights of the encoder lack 'stem\.bias'"):
         load_weights(encoder, {k: v for k, v in weights.items() if k != "stem.bias"}, what="encoder")
     with pytest.raises(InputError, match="have the unknown tensor 'other'"):
         load_weights(encoder, {**weights, "other": np.zeros(1)}, what="encoder")
@@ -230,7 +234,7 @@ def test_an_artifact_without_its_architecture_is_refused():
 
 
 def test_the_architecture_survives_json(architecture):
-    import json
+    import json  # noqa: PLC0415
 
     metadata = json.loads(json.dumps({"architecture": architecture.metadata()}))
     assert Architecture.of(Artifact({}, metadata)) == architecture

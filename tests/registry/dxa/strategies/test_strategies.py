@@ -106,7 +106,7 @@ def test_an_autoencoder_is_rebuilt_from_its_artifact(artifacts):
     assert vae(scan.permute(0, 3, 1, 2)).scans.shape == (1, 6, 25, 19)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -115,15 +115,13 @@ def test_a_killed_pretraining_resumes_to_the_same_weights(artifacts, tmp_path, m
 
     def killed(step, steps, **values):
         if step == 3:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         pretrain("dxa_vae", tmp_path / "cut", seed=1, report=killed)
     assert list((tmp_path / "cut").iterdir())
     steps = []
-    resumed = pretrain(
-        "dxa_vae", tmp_path / "cut", seed=1, report=lambda step, *_, **__: steps.append(step)
-    )
+    resumed = pretrain("dxa_vae", tmp_path / "cut", seed=1, report=lambda step, *_, **__: steps.append(step))
     assert steps == [3, 4]
     assert equal(resumed, artifacts["dxa_vae"])
 

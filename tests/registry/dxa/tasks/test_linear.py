@@ -10,8 +10,10 @@ from registry.dxa.tasks.linear import PrincipalComponents, Ridge, mean_r2
 @pytest.fixture
 def scans():
     generator = np.random.default_rng(0)
-    return (generator.normal(size=(20, 8)) @ generator.normal(size=(8, 60)) + 5).reshape(20, 6, 5, 2).astype(
-        np.float32
+    return (
+        (generator.normal(size=(20, 8)) @ generator.normal(size=(8, 60)) + 5)
+        .reshape(20, 6, 5, 2)
+        .astype(np.float32)
     )
 
 

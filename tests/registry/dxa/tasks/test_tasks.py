@@ -44,7 +44,7 @@ def test_reconstruction_scores_every_test_scan(tmp_path, artifacts):
     task = Reconstruction()
     context = context_for(task, tmp_path, opener=closed)
     model = task.fit(context, artifacts["nodxa_vae"])
-    # An autoencoder of 4 steps is near the mean scan; what it was scored on validation is what it gives there.
+    # An autoencoder of 4 steps is near the mean scan; its score on validation is what it gives there.
     assert model.validation == pytest.approx(dict(artifacts["nodxa_vae"].validation), rel=1e-5)
     predictions = final(task, context, model)
     split = open_split("pretraining", "test")
@@ -57,14 +57,16 @@ def test_reconstruction_scores_every_test_scan(tmp_path, artifacts):
 def test_principal_components_beat_the_mean_scan(tmp_path):
     task = Reconstruction()
     context = context_for(task, tmp_path, opener=closed)
-    scores = {name: final(task, context, task.fit_baseline(name, context)).scores for name in task.card.baselines}
+    scores = {
+        name: final(task, context, task.fit_baseline(name, context)).scores for name in task.card.baselines
+    }
     assert scores["pca"]["nmae"].mean() < 0.5 * scores["mean"]["nmae"].mean()
 
 
 def test_the_number_of_components_is_the_best_on_validation(tmp_path):
-    from registry.dxa.tasks.image_metrics import nmae
-    from registry.dxa.tasks.linear import PrincipalComponents
-    from registry.dxa.training.scans import load_scans
+    from registry.dxa.tasks.image_metrics import nmae  # noqa: PLC0415
+    from registry.dxa.tasks.linear import PrincipalComponents  # noqa: PLC0415
+    from registry.dxa.training.scans import load_scans  # noqa: PLC0415
 
     task = Reconstruction()
     chosen = task.fit_baseline("pca", context_for(task, tmp_path, opener=closed))
@@ -80,7 +82,11 @@ def test_an_exhibit_shows_the_same_scans_for_every_model(tmp_path, artifacts):
     split = open_split("pretraining", "test")
     arm = task.exhibits(context, task.fit(context, artifacts["nodxa_vae"]), split)
     baseline = task.exhibits(context, task.fit_baseline("mean", context), split)
-    assert [one.key for one in arm] == [one.key for one in baseline] == ["mass-light", "mass-median", "mass-heavy"]
+    assert (
+        [one.key for one in arm]
+        == [one.key for one in baseline]
+        == ["mass-light", "mass-median", "mass-heavy"]
+    )
     mass_kg = split.measures(["total_mass_kg"])[:, 0]
     for one, other, rank in zip(arm, baseline, (0, 4, 7), strict=True):
         assert one.facts["scan"] == other.facts["scan"] == split.scan_ids[np.argsort(mass_kg)[rank]]

@@ -22,18 +22,18 @@ INPUTS = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 3))).float()
 
 
 def trial(scratch, seed=0, report=lambda step, steps, **values: None, **changes):
-    known = dict(
-        hyperparameters={},
-        factors={},
-        settings={},
-        seed=seed,
-        device="cpu",
-        precision="float32",
-        threads=1,
-        open_split=None,
-        report=report,
-        scratch=scratch,
-    )
+    known = {
+        "hyperparameters": {},
+        "factors": {},
+        "settings": {},
+        "seed": seed,
+        "device": "cpu",
+        "precision": "float32",
+        "threads": 1,
+        "open_split": None,
+        "report": report,
+        "scratch": scratch,
+    }
     return TrialContext(**{**known, **changes})
 
 
@@ -63,14 +63,14 @@ def saves_every_step(monkeypatch):
     monkeypatch.setattr("registry.dxa.training.loop.CHECKPOINT_SECONDS", 0.0)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def killed_at(last):
     def report(step, steps, **values):
         if step == last:
-            raise Killed
+            raise KilledError
 
     return report
 
@@ -78,7 +78,7 @@ def killed_at(last):
 @pytest.mark.parametrize("last", [1, 5, 11])
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, last, saves_every_step):
     whole, _ = fit(trial(tmp_path / "whole"))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(trial(tmp_path / "cut", report=killed_at(last)))
     steps = []
     resumed, _ = fit(
@@ -117,7 +117,7 @@ def test_the_best_weights_survive_an_interruption(tmp_path, saves_every_step):
         return lambda module: Selection(lambda: {"score": values.pop(0)}, "score", "min", every=3)
 
     whole, best = fit(trial(tmp_path / "whole"), selection=selection([2.0, 1.0, 5.0, 6.0]))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(
             trial(tmp_path / "cut", report=killed_at(8)),
             selection=selection([2.0, 1.0]),

@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.intervals import Estimate
 from reports.limits import Agreement
+from reports.ranking import PairVariance, Rank
 from reports.tests_ import Difference
 
 
@@ -132,6 +133,8 @@ class Comparison:
     ----------
     endpoint
         The primary endpoint as a table of one line; its contrasts are tested together, not one by one.
+    ranks, variances
+        How firm the order of the arms is at the primary endpoint, and what makes it uncertain.
     """
 
     task: str
@@ -140,4 +143,6 @@ class Comparison:
     reference: str
     columns: tuple[Column, ...]
     endpoint: StatisticTable
+    ranks: tuple[Rank, ...]
+    variances: tuple[PairVariance, ...]
     tables: tuple[Table, ...]

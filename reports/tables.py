@@ -16,7 +16,9 @@ from reports.comparison import Column, Comparison, Contrast, Line, StatisticTabl
 from reports.flips import flip_tests, patient_losses
 from reports.frame import Run
 from reports.intervals import CrossedBootstrap, Estimate, Replicates, Resampled, estimate
+from reports.pairs import pairing_words, pairs_of
 from reports.persons import arm_agreement
+from reports.ranking import PairVariance, Rank, ranks, variance_parts
 from reports.sample import (
     Array,
     Entry,
@@ -59,13 +61,16 @@ def _comparison(run: Run, task: Mapping[str, Any], protocols: tuple[str, ...], d
             run, task["name"], protocols[0], layout["source"], [row["key"] for row in layout["rows"]]
         )
         results.append(_Layout(layout, sample, columns, reference, draws))
+    judged = _judged_by(task["primary"], results)
     return Comparison(
         task["name"],
         task["title"],
         protocols,
         reference,
         columns,
-        _endpoint(task["primary"], results),
+        judged.endpoint(task["primary"]) if judged else _no_endpoint(task["primary"]),
+        judged.ranks(task["primary"]) if judged else (),
+        judged.variances(task["primary"]) if judged else (),
         tuple(one.table(run.arms) for one in results),
     )
 
@@ -131,7 +136,7 @@ class _Layout:
         self.layout, self.sample, self.columns = layout, sample, columns
         self.statistics = {one["name"]: one for one in layout["statistics"]}
         present = [column for column in columns if sample is not None and column.key in sample.values]
-        self.pairs = _pairs(present, reference)
+        self.pairs = pairs_of(present, reference)
         self.arms: dict[str, tuple[PatientSums, Replicates]] = {}
         self.results: dict[str, dict[str, Resampled]] = {}
         self.pairing: dict[tuple[str, str], tuple[str, str, str]] = {}
@@ -158,7 +163,7 @@ class _Layout:
             self.pairing[first, second] = (
                 names[0],
                 names[1],
-                _pairing(arms[names[0]][1], arms[names[1]][1], bool(common), names != [first, second]),
+                pairing_words(arms[names[0]][1], arms[names[1]][1], bool(common), names != [first, second]),
             )
         return arms
 
@@ -272,8 +277,7 @@ class _Layout:
 
     def endpoint(self, primary: Mapping[str, Any]) -> StatisticTable:
         """The mean of a statistic over rows, resampled as a whole; all contrasts of a kind are one family."""
-        names = [row["key"] for row in self.layout["rows"]]
-        rows = [names.index(name) for name in primary["rows"]] or list(range(len(names)))
+        rows = self._endpoint_rows(primary)
         statistic, direction = primary["statistic"], primary["direction"]
         counts = [self.sample.counts(row) for row in rows] if self.sample else [(0, 0)]
         cells = {key: estimate(self.results[key][statistic].mean_over(rows))[0] for key in self._present()}
@@ -311,6 +315,29 @@ class _Layout:
             ]
         return StatisticTable(statistic, primary["label"], direction, decimals, (line,), tuple(contrasts))
 
+    def _endpoint_rows(self, primary: Mapping[str, Any]) -> list[int]:
+        names = [row["key"] for row in self.layout["rows"]]
+        return [names.index(name) for name in primary["rows"]] or list(range(len(names)))
+
+    def ranks(self, primary: Mapping[str, Any]) -> tuple[Rank, ...]:
+        """Ranks of the arms at the primary endpoint."""
+        rows = self._endpoint_rows(primary)
+        arms = [column.key for column in self.columns if not column.baseline and column.key in self.results]
+        found = {key: self.results[key][primary["statistic"]].mean_over(rows) for key in arms}
+        return ranks(found, primary["direction"])
+
+    def variances(self, primary: Mapping[str, Any]) -> tuple[PairVariance, ...]:
+        """What makes the differences between arms at the primary endpoint uncertain."""
+        rows = self._endpoint_rows(primary)
+        found = []
+        for first, second, kind in self.pairs:
+            if kind != "baseline":
+                difference = self._difference(first, second, primary["statistic"]).mean_over(rows)
+                found.append(
+                    PairVariance(first, second, difference.replicates.kind, variance_parts(difference))
+                )
+        return tuple(found)
+
     def _endpoint_companions(
         self, first: str, second: str, statistic: str, rows: Sequence[int]
     ) -> Companions:
@@ -343,12 +370,16 @@ def companions(
     return Companions(low, high, p_flip, p_max_t)
 
 
-def _endpoint(primary: Mapping[str, Any], results: Sequence[_Layout]) -> StatisticTable:
-    """The primary endpoint, from the first layout that has its rows and its statistic."""
+def _judged_by(primary: Mapping[str, Any], results: Sequence[_Layout]) -> _Layout | None:
+    """The first layout that has the endpoint's rows and its statistic."""
     for one in results:
         names = {row["key"] for row in one.layout["rows"]}
         if primary["statistic"] in one.statistics and names.issuperset(primary["rows"]):
-            return one.endpoint(primary)
+            return one
+    return None
+
+
+def _no_endpoint(primary: Mapping[str, Any]) -> StatisticTable:
     return StatisticTable(primary["statistic"], primary["label"], primary["direction"], 3, (), ())
 
 
@@ -358,28 +389,3 @@ def _decimals(statistic: Mapping[str, Any], cells: Sequence[Estimate]) -> int:
     if statistic["name"] != "mean" or not errors:
         return int(statistic["decimals"])
     return min(6, max(int(statistic["decimals"]), math.ceil(-math.log10(min(errors)))))
-
-
-def _pairs(columns: Sequence[Column], reference: str) -> list[tuple[str, str, str]]:
-    """Contrasts (first, second, kind): arms against the reference, other arms, arms against baselines."""
-    arms = [column.key for column in columns if not column.baseline]
-    baselines = [column.key for column in columns if column.baseline]
-    others = [key for key in arms if key != reference]
-    pairs = [(key, reference, "reference") for key in others if reference in arms]
-    pairs += [(second, first, "arms") for i, first in enumerate(others) for second in others[i + 1 :]]
-    return pairs + [(arm, baseline, "baseline") for baseline in baselines for arm in arms]
-
-
-def _pairing(first: Replicates, second: Replicates, paired: bool, restricted: bool) -> str:
-    words = {"pretraining": "pretraining seeds", "seed": "final seeds", "none": "seeds"}
-    counts = (first.count, second.count)
-    if counts == (1, 1):
-        note = "same patients; one trial each, so that seeds are not resampled"
-    elif paired:
-        note = f"same patients and the same {first.count} {words[first.kind]}"
-    elif 1 in counts:
-        wider = first if first.count > 1 else second
-        note = f"same patients; {wider.count} {words[wider.kind]} of one side, a single trial of the other"
-    else:
-        note = f"same patients; seeds not shared ({first.count} and {second.count}), resampled arm by arm"
-    return note + ("; only the seeds that both have" if restricted else "")

@@ -27,7 +27,9 @@ from reports.figures import (
     styles,
 )
 from reports.frame import Run
+from reports.pairs import SEED_WORDS
 from reports.pictures import BUDGET, exhibits
+from reports.ranking import advice
 from reports.sample import readable
 from reports.svg import symbol
 from reports.tuning import costs, tuning
@@ -223,6 +225,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "advice": lambda variance, kind: advice(variance, SEED_WORDS[kind]),
         "digits": digits,
         "interval": interval,
         "number": number,

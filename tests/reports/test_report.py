@@ -378,3 +378,23 @@ def test_companions_stand_beside_the_primary_interval(folder: Path, page: str, t
     rows = list(csv.DictReader(path.open(encoding="utf-8")))
     assert all(row["p_flip"] for row in rows if row["statistic"] == "r2")
     assert "Patients alone, seeds as they are" in body_of(page)
+
+
+def test_the_page_says_how_firm_the_order_is(page: str, twin: dict[str, Any]) -> None:
+    found = comparison(twin, "anthropometry", "matched")
+    assert found["ranks"][0]["column"] == "arm:dxa_vae"
+    assert found["ranks"][0]["best"] > 0.99
+    assert len(found["ranks"]) == 3  # baselines are no arms
+    assert sum(one["best"] for one in found["ranks"]) == pytest.approx(1)
+    pair = found["variances"][0]
+    assert (pair["kind"], pair["variance"]["seed_count"], pair["variance"]["patient_count"]) == (
+        "seed",
+        2,
+        40,
+    )
+    body = body_of(page)
+    assert "How firm is the order" in body
+    assert "The standard error would be" in body
+    reconstruction = comparison(twin, "reconstruction", "matched")
+    assert reconstruction["variances"][0]["variance"] is None  # one trial per arm
+    assert "Seeds cannot be told from patients here" in body

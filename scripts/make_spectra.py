@@ -7,10 +7,10 @@ Run from the repository's root, in an environment with the extra ``spectra``::
 Tube spectra come from SpekPy (Poludniowski et al. 2021), mass attenuation coefficients from xraydb. Each
 spectrum is weighted by photon energy, as an energy-integrating detector does, and reduced to 14 bins.
 
-The filtration is chosen, not measured: 2.5 mm of aluminium is the least that regulations allow, and 2.25 mm of
-copper at the high energy brings the absolute R-value (1.243) and the differential R-value of the tissue segment
-(1.146) of a sample calibration in the Hologic QDR technical manual within 0.03, when the spine phantom is taken
-as 17.4 cm of PMMA.
+The filtration is chosen, not measured: 2.5 mm of aluminium is the least that regulations allow, and 2.25 mm
+of copper at the high energy brings the absolute R-value (1.243) and the differential R-value of the tissue
+segment (1.146) of a sample calibration in the Hologic QDR technical manual within 0.03, when the spine
+phantom is taken as 17.4 cm of PMMA.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def binned_spectrum(kilovolts: float, filters_mm: dict[str, float]) -> tuple[np.
 
 def main() -> None:
     """Write the file named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", type=Path)
     output: Path = parser.parse_args().output
     record: dict[str, object] = {

@@ -12,8 +12,10 @@ from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from registry.contracts import DataError
+from registry.dxa.cohort.surface import enclosed_volume_cm3
 
 Array = npt.NDArray[np.float64]
 DATA_FILE = "data/bodies.npz"
@@ -44,11 +46,17 @@ class Skin:
     def average(self, value_of_bone: npt.ArrayLike) -> Array:
         """Mean over each vertex's bones of a value given per bone, shape (bones, ...)."""
         values = np.asarray(value_of_bone, dtype=np.float64)
-        result = np.zeros((len(self.bones), *values.shape[1:]))
-        for slot in range(self.bones.shape[1]):
-            weight = self.weights[:, slot].reshape(-1, *([1] * (values.ndim - 1)))
-            result += weight * values[self.bones[:, slot]]
-        return result
+        averaged = self._matrix @ values.reshape(len(values), -1)
+        return np.asarray(averaged).reshape(len(self.bones), *values.shape[1:])
+
+    @cached_property
+    def _matrix(self) -> csr_array:
+        """Weights as a sparse matrix, vertices by bones."""
+        vertices, slots = self.bones.shape
+        starts = np.arange(0, vertices * slots + 1, slots)
+        return csr_array(
+            (self.weights.ravel(), self.bones.ravel(), starts), shape=(vertices, self.bones.max() + 1)
+        )
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,8 @@ class Body:
     joints_cm: Array
 
     def volume_cm3(self, faces: npt.NDArray[np.int64]) -> float:
-        """Enclosed volume, by the divergence theorem."""
-        a, b, c = (self.vertices_cm[faces[:, corner]] for corner in range(3))
-        return float(np.einsum("fi,fi->", np.cross(a, b), c) / 6.0)
+        """Enclosed volume."""
+        return enclosed_volume_cm3(self.vertices_cm, faces)
 
     @property
     def stature_cm(self) -> float:

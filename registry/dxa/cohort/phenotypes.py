@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.dxa.cohort.bodies import Array, BodyModel
-
-Sex = Literal["female", "male"]
+from registry.dxa.cohort.specification import Sex
 
 # The body model's own variations of each phenotype, in the order of its blend mask.
 VARIATIONS: dict[str, int] = {
@@ -60,7 +58,8 @@ def sample_phenotypes(
 ) -> Phenotypes:
     """Draw the phenotypes of a subject of given sex and age.
 
-    Height, muscle and proportions follow the body model's distributions, which were calibrated to growth charts.
+    Height, muscle and proportions follow the body model's distributions, which were calibrated to growth
+    charts.
     """
     age = model_age(model, age_years)
 
@@ -73,7 +72,8 @@ def sample_phenotypes(
         sex=sex,
         age_years=age_years,
         height=conditional("height"),
-        weight=MAXIMUM_WEIGHT["adult" if age_years >= ADULT_YEARS else "child"] * float(generator.beta(*WEIGHT_SHAPE)),
+        weight=MAXIMUM_WEIGHT["adult" if age_years >= ADULT_YEARS else "child"]
+        * float(generator.beta(*WEIGHT_SHAPE)),
         muscle=conditional("muscle"),
         proportions=conditional("proportions"),
         ancestry=(float(shares[0]), float(shares[1]), float(shares[2])),

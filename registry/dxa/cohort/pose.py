@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
-from registry.dxa.cohort.bodies import Array, Body, BodyModel
+from registry.dxa.cohort.bodies import Array, Body, BodyModel, body_model
 from registry.dxa.cohort.rig import ARM_BONES, HAND_BONES, SIDES, bones_starting_with
 from registry.dxa.cohort.specification import PoseVariation
 from registry.dxa.imaging.geometry import GRID, Grid
@@ -14,6 +16,8 @@ from registry.dxa.imaging.geometry import GRID, Grid
 # Angles that are tried for the upper arms; the rest pose holds them out by about 45 degrees.
 ARM_ANGLES_DEG = np.arange(10.0, 46.0, 2.5)
 FIELD_MARGIN_CM = 0.4
+# How much less the feet point when a body is too long for the field, step by step.
+FOOT_RELIEF_DEG = (0.0, 20.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,14 @@ def rotations(pose: Pose) -> dict[str, Array]:
 def apply_pose(model: BodyModel, rest: Body, pose: Pose) -> Body:
     """Pose a body by linear blend skinning."""
     linear, offset = bone_transforms(model, rest.joints_cm, rotations(pose))
-    vertices = np.einsum("vij,vj->vi", model.skin.average(linear), rest.vertices_cm) + model.skin.average(offset)
+    vertices = np.einsum("vij,vj->vi", model.skin.average(linear), rest.vertices_cm) + model.skin.average(
+        offset
+    )
     joints = np.einsum("bij,bj->bi", linear, rest.joints_cm) + offset
     return Body(vertices, joints)
 
 
-def bone_transforms(
-    model: BodyModel, joints_cm: Array, rotation_of: dict[str, Array]
-) -> tuple[Array, Array]:
+def bone_transforms(model: BodyModel, joints_cm: Array, rotation_of: dict[str, Array]) -> tuple[Array, Array]:
     """Linear parts (bones, 3, 3) and offsets (bones, 3) that carry rest-pose points with each bone.
 
     A bone turns about its own head, then follows its parent: ``G = G_parent T(head) R T(-head)``.
@@ -119,31 +123,25 @@ def bone_transforms(
 
 
 def fitting_arm_angles(
-    model: BodyModel, rest: Body, pose: Pose, variation: PoseVariation, generator: np.random.Generator, grid: Grid = GRID
+    model: BodyModel,
+    rest: Body,
+    pose: Pose,
+    variation: PoseVariation,
+    generator: np.random.Generator,
 ) -> tuple[float, float]:
     """Choose arm angles that keep the hands on the table and off the hips.
 
-    Per side, the angle is drawn from those that leave the wanted gap between forearm or hand and the hip and stay
-    within the field; where none does, the one with the widest gap within the field; where none stays within the
-    field, the innermost, and the body will not fit.
+    Per side, the angle is drawn from those that leave the wanted gap between forearm or hand and the hip and
+    stay within the field; where none does, the one with the widest gap within the field; where none stays
+    within the field, the innermost, and the body will not fit.
     """
     chosen = []
-    limit = grid.width_cm / 2 - FIELD_MARGIN_CM - variation.across_limit_cm
+    limit = GRID.width_cm / 2 - FIELD_MARGIN_CM - variation.across_limit_cm
     for number, side in enumerate(SIDES):
-        sign = 1.0 if side == "L" else -1.0
-        lower_arm = _vertices_of(model, side, ("lowerarm", *HAND_BONES), 0.9)
-        beside = _vertices_of(model, side, ARM_BONES, None)
-        hips_x = _outline(rest, beside, pose.legs[number], sign, model)
-        fits, gaps = [], []
-        for angle in ARM_ANGLES_DEG:
-            turns = _single_arm(side, sign, float(angle), pose.elbows[number], pose.hands[number])
-            linear, offset = bone_transforms(model, rest.joints_cm, turns)
-            bones = model.skin.bones[lower_arm, 0]
-            points = np.einsum("vij,vj->vi", linear[bones], rest.vertices_cm[lower_arm]) + offset[bones]
-            x, z = sign * points[:, 0], points[:, 2]
-            gaps.append(float(np.min(x - np.interp(z, *hips_x))))
-            fits.append(bool(x.max() < limit))
-        gap, fit = np.array(gaps), np.array(fits)
+        x, z = _forearm_by_angle(model, rest, pose, side)
+        heights, half_width = _hip_outline(model, rest, side, pose.legs[number])
+        gap = (x - np.interp(z, heights, half_width)).min(axis=1)
+        fit = x.max(axis=1) < limit
         good = np.flatnonzero(fit & (gap > variation.hand_gap_cm))
         if len(good):
             # Prefer the innermost good angles, as operators do, with some freedom.
@@ -157,12 +155,33 @@ def fitting_arm_angles(
     return chosen[0], chosen[1]
 
 
+def posed_within_field(model: BodyModel, rest: Body, pose: Pose) -> tuple[Body, int]:
+    """Pose a body; point its feet less where they would leave the field, as an operator does with tall people.
+
+    Returns
+    -------
+    body
+        The posed body, which may still be too long.
+    changes
+        How often the pose was changed.
+    """
+    for changes, relief_deg in enumerate(FOOT_RELIEF_DEG):
+        left, right = pose.feet_point
+        body = apply_pose(model, rest, replace(pose, feet_point=(left - relief_deg, right - relief_deg)))
+        if np.ptp(body.vertices_cm[:, 2]) < GRID.length_cm - 4 * FIELD_MARGIN_CM:
+            break
+    return body, changes
+
+
 def place(body: Body, placement: Placement, grid: Grid = GRID) -> Body:
     """Lay a posed body on the table: rotate about the beam, centre along the body, shift."""
     turn = _rotation("y", placement.rotation_deg)
     vertices, joints = body.vertices_cm @ turn.T, body.joints_cm @ turn.T
     middle = (vertices[:, 2].max() + vertices[:, 2].min()) / 2
-    shift = np.array([placement.across_cm, 0.0, grid.length_cm / 2 + placement.along_cm - middle])
+    # Long bodies are centred as well as needed to stay within the field.
+    room = max(0.0, (grid.length_cm - float(np.ptp(vertices[:, 2]))) / 2 - FIELD_MARGIN_CM)
+    along = float(np.clip(placement.along_cm, -room, room))
+    shift = np.array([placement.across_cm, 0.0, grid.length_cm / 2 + along - middle])
     return Body(vertices + shift, joints + shift)
 
 
@@ -176,34 +195,54 @@ def fits_field(body: Body, grid: Grid = GRID) -> bool:
 _IDENTITY = np.eye(3)
 
 
-def _single_arm(side: str, sign: float, arm: float, elbow: float, hand: float) -> dict[str, Array]:
-    return {
-        f"upperarm01.{side}": _rotation("y", sign * arm),
-        f"lowerarm01.{side}": _rotation("y", sign * elbow),
-        f"wrist.{side}": _rotation("y", sign * hand),
-    }
+@cache
+def _rim_vertices(side: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Vertices of a side's forearm, of its hand, and of everything but the arms."""
+    model = body_model()
+    skin = model.skin
+    hand = skin.share(bones_starting_with(model, *HAND_BONES, side=side))
+    forearm = skin.share(bones_starting_with(model, "lowerarm", side=side))
+    arms = skin.share(bones_starting_with(model, *ARM_BONES, "shoulder", "clavicle"))
+    return (
+        np.flatnonzero((forearm > 0.5) & (hand + forearm > 0.9)),
+        np.flatnonzero(hand > 0.5),
+        np.flatnonzero(arms < 0.05),
+    )
 
 
-def _vertices_of(model: BodyModel, side: str, prefixes: tuple[str, ...], above: float | None) -> np.ndarray:
-    """Vertices that follow these bones of a side by more than a share; None: that do not follow either arm."""
-    if above is None:
-        share = model.skin.share(bones_starting_with(model, *prefixes, "shoulder", "clavicle"))
-        return np.flatnonzero(share < 0.05)
-    return np.flatnonzero(model.skin.share(bones_starting_with(model, *prefixes, side=side)) > above)
+def _forearm_by_angle(model: BodyModel, rest: Body, pose: Pose, side: str) -> tuple[Array, Array]:
+    """Distance from the midline and height of forearm and hand by trial angle, shape (angles, points)."""
+    number, sign = SIDES.index(side), (1.0 if side == "L" else -1.0)
+    forearm, hand, _ = _rim_vertices(side)
+    shoulder, elbow, wrist = (
+        rest.joints_cm[model.bone_index[f"{name}.{side}"]][[0, 2]]
+        for name in ("upperarm01", "lowerarm01", "wrist")
+    )
+    plane = rest.vertices_cm[:, [0, 2]]
+    points = np.concatenate([plane[forearm], _turned(plane[hand], wrist, sign * pose.hands[number])])
+    points = _turned(points, elbow, sign * pose.elbows[number])
+    turned = np.stack([_turned(points, shoulder, sign * angle) for angle in ARM_ANGLES_DEG])
+    return sign * turned[..., 0], turned[..., 1]
 
 
-def _outline(rest: Body, vertices: np.ndarray, leg_deg: float, sign: float, model: BodyModel) -> tuple[Array, Array]:
-    """Heights and the silhouette's half width there, of trunk and legs on one side."""
-    turn = _rotation("y", sign * leg_deg)
-    hip = rest.joints_cm[model.bone_index["upperleg01.L" if sign > 0 else "upperleg01.R"]]
-    points = rest.vertices_cm[vertices]
-    leg_share = np.clip((hip[2] + 4.0 - points[:, 2]) / 8.0, 0.0, 1.0)[:, None]
-    points = points + leg_share * ((points - hip) @ turn.T + hip - points)
-    x, z = sign * points[:, 0], points[:, 2]
+def _hip_outline(model: BodyModel, rest: Body, side: str, leg_deg: float) -> tuple[Array, Array]:
+    """Heights and the half width of trunk and leg there, on one side."""
+    sign = 1.0 if side == "L" else -1.0
+    hip = rest.joints_cm[model.bone_index[f"upperleg01.{side}"]][[0, 2]]
+    points = rest.vertices_cm[_rim_vertices(side)[2]][:, [0, 2]]
+    share = np.clip((hip[1] + 4.0 - points[:, 1]) / 8.0, 0.0, 1.0)[:, None]
+    points = (1.0 - share) * points + share * _turned(points, hip, sign * leg_deg)
+    x, z = sign * points[:, 0], points[:, 1]
     edges = np.arange(z.min(), z.max() + 2.0, 2.0)
     half_width = np.zeros(len(edges))
     np.maximum.at(half_width, np.clip(np.searchsorted(edges, z), 0, len(edges) - 1), x)
     return edges - 1.0, half_width
+
+
+def _turned(points: Array, centre: Array, degrees: float) -> Array:
+    """Points (across, along) turned about the beam as ``_rotation("y", ...)`` turns them."""
+    matrix = _rotation("y", degrees)[::2, ::2]
+    return np.asarray((points - centre) @ matrix.T + centre)
 
 
 def _rotation(axis: str, degrees: float) -> Array:

@@ -1,7 +1,8 @@
 """Thickness maps: what a vertical beam travels through inside a closed surface.
 
-For a closed, outward surface the thickness at a point of the table is the signed sum of the depths of all faces
-that cover it, so no ray has to be cast. A sample on an edge belongs to exactly one of the faces that share it.
+For a closed, outward surface the thickness at a point of the table is the signed sum of the depths of all
+faces that cover it, so no ray has to be cast. A sample on an edge belongs to exactly one of the faces that
+share it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def thickness_map(
     samples
         Samples per pixel along rows and columns.
     """
-    thickness, _ = _rasterise(*_arguments(vertices_cm, faces, grid, samples), np.zeros(len(faces), np.int64), 1)
+    thickness, _ = _rasterise(
+        *_arguments(vertices_cm, faces, grid, samples), np.zeros(len(faces), np.int64), 1
+    )
     return np.asarray(thickness)
 
 
@@ -46,6 +49,7 @@ def thickness_and_cover(
     faces: npt.NDArray[np.int64],
     label_of_face: npt.NDArray[np.int64],
     labels: int,
+    *,
     grid: Grid = GRID,
     samples: tuple[int, int] = (ROW_SAMPLES, COLUMN_SAMPLES),
 ) -> tuple[Array, Array]:
@@ -94,7 +98,7 @@ def _owns(position, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _rasterise(position, depth, faces, rows, columns, down, across, label_of_face, labels):  # type: ignore[no-untyped-def]
+def _rasterise(position, depth, faces, rows, columns, down, across, label_of_face, labels):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     thickness = np.zeros((rows, columns))
     cover = np.zeros((rows, columns, labels))
     sample_share = 1.0 / (down * across)

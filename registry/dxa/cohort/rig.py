@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.dxa.cohort.bodies import Array, Body, BodyModel, body_model
+from registry.dxa.cohort.surface import feet_on_axes
 
 SIDES = ("L", "R")  # the subject's left has positive x
 
@@ -22,7 +24,16 @@ def next_bone() -> dict[str, str]:
     """The bone at whose head each bone of a chain ends."""
     chains = [["spine05", "spine04", "spine03", "spine02", "spine01", "neck01", "neck02", "neck03", "head"]]
     for side in SIDES:
-        arm = ["clavicle", "shoulder01", "upperarm01", "upperarm02", "lowerarm01", "lowerarm02", "wrist", "finger3-1"]
+        arm = [
+            "clavicle",
+            "shoulder01",
+            "upperarm01",
+            "upperarm02",
+            "lowerarm01",
+            "lowerarm02",
+            "wrist",
+            "finger3-1",
+        ]
         leg = ["pelvis", "upperleg01", "upperleg02", "lowerleg01", "lowerleg02", "foot", "toe2-1"]
         chains += [[f"{name}.{side}" for name in chain] for chain in (arm, leg)]
         for ray in range(1, 6):
@@ -30,11 +41,11 @@ def next_bone() -> dict[str, str]:
             chains.append([f"{n}.{side}" for n in (*metacarpal, *(f"finger{ray}-{k}" for k in (1, 2, 3)))])
             phalanges = (1, 2) if ray == 1 else (1, 2, 3)
             chains.append([f"toe{ray}-{k}.{side}" for k in phalanges])
-    return {start: end for chain in chains for start, end in zip(chain, chain[1:], strict=False)}
+    return {start: end for chain in chains for start, end in pairwise(chain)}
 
 
 def bone_axes(model: BodyModel, joints_cm: Array) -> tuple[Array, Array]:
-    """Both ends of each bone, shape (bones, 3) each; bones that end a chain continue in the parent's direction."""
+    """Both ends of each bone, shape (bones, 3) each; chains end along their parent."""
     ends = joints_cm.copy()
     follows = next_bone()
     for name, number in model.bone_index.items():
@@ -49,20 +60,21 @@ def bone_axes(model: BodyModel, joints_cm: Array) -> tuple[Array, Array]:
     return joints_cm, ends
 
 
-def positions_on_axes(model: BodyModel, body: Body) -> Array:
+def positions_on_axes(model: BodyModel, body: Body, joints_cm: Array | None = None) -> Array:
     """The point inside the body that each vertex belongs to: its foot on its bones' axes, averaged.
 
     Vertices move between their point and the skin to make limbs thicker and to lay out the fat.
+
+    Parameters
+    ----------
+    model, body
+        The surface and the joints that its feet are found with.
+    joints_cm
+        Joints that carry the feet along, when they have moved.
     """
-    starts, ends = bone_axes(model, body.joints_cm)
-    result = np.zeros_like(body.vertices_cm)
-    for slot in range(model.skin.bones.shape[1]):
-        bones = model.skin.bones[:, slot]
-        start, along = starts[bones], (ends - starts)[bones]
-        share = np.einsum("vi,vi->v", body.vertices_cm - start, along)
-        share = np.clip(share / np.maximum(np.einsum("vi,vi->v", along, along), 1e-6), 0.0, 1.0)
-        result += model.skin.weights[:, slot, None] * (start + share[:, None] * along)
-    return result
+    axes = bone_axes(model, body.joints_cm)
+    onto = axes if joints_cm is None else bone_axes(model, joints_cm)
+    return feet_on_axes(body.vertices_cm, axes, onto, model.skin.bones, model.skin.weights)
 
 
 def bones_starting_with(model: BodyModel, *prefixes: str, side: str | None = None) -> list[int]:
@@ -92,19 +104,21 @@ class SurfaceRegions:
 
     of_face: npt.NDArray[np.int64]
 
-    def faces(self, faces: npt.NDArray[np.int64], *names: str) -> npt.NDArray[np.int64]:
-        """Triangles of the named regions."""
-        wanted = [REGIONS.index(name) for name in names]
-        return faces[np.isin(self.of_face, wanted)]
+
+@cache
+def region_faces(*names: str) -> npt.NDArray[np.int64]:
+    """Triangles of the named regions."""
+    wanted = [REGIONS.index(name) for name in names]
+    return np.ascontiguousarray(body_model().faces[np.isin(surface_regions().of_face, wanted)])
 
 
 @cache
 def surface_regions() -> SurfaceRegions:
     """Divide the mean body as a whole-body DXA analysis does.
 
-    An arm begins at the sagittal plane through the shoulder joint. A leg begins at the oblique plane through the
-    crotch and a point above the hip joint, which cuts the femoral neck. The head ends at the chin. The division
-    is made once, on the mean body in its rest pose, and follows the surface from there.
+    An arm begins at the sagittal plane through the shoulder joint. A leg begins at the oblique plane through
+    the crotch and a point above the hip joint, which cuts the femoral neck. The head ends at the chin. The
+    division is made once, on the mean body in its rest pose, and follows the surface from there.
     """
     model = body_model()
     body = model.mean_body

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from registry.contracts import InputError
 
 # Raise with every change that alters the data made from an unchanged specification.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 DATA_FILES = (
     ("registry.dxa.cohort", "data/bodies.npz"),
     ("registry.dxa.imaging", "data/spectra.json"),
 )
 SPLITS = ("train", "validation", "test")
 PARTS = ("pretraining", "paired")
+Sex = Literal["female", "male"]
 
 
 class _Strict(BaseModel):
@@ -61,9 +62,7 @@ class PartSpecification(_Strict):
                 raise ValueError("give train, validation and test, or scans with or without fractions")
         elif any(count is not None for count in counts):
             raise ValueError("give either scans or the counts train, validation and test, not both")
-        if self.fractions is not None and (
-            min(self.fractions) <= 0 or abs(sum(self.fractions) - 1.0) > 1e-9
-        ):
+        if self.fractions is not None and (min(self.fractions) <= 0 or abs(sum(self.fractions) - 1.0) > 1e-9):
             raise ValueError(f"fractions must be positive and sum to 1, not {list(self.fractions)}")
         return self
 
@@ -105,8 +104,9 @@ class PoseVariation(_Strict):
 class ShapeVariation(_Strict):
     """How bodies differ beyond their phenotypes, as shares of one.
 
-    ``basis_sd`` perturbs the shape coefficients from ``basis_first`` on; girths and lengths of limb segments and
-    depth and width of the trunk vary smoothly along the body; ``asymmetry_sd`` is the difference of the two sides.
+    ``basis_sd`` perturbs the shape coefficients from ``basis_first`` on; girths and lengths of limb segments
+    and depth and width of the trunk vary smoothly along the body; ``asymmetry_sd`` is the difference of the
+    two sides.
     """
 
     basis_sd: float = 0.25
@@ -217,7 +217,8 @@ class CohortSpecification(_Strict):
             return cls.model_validate(dict(data))
         except ValidationError as error:
             raise InputError(
-                f"{source}: {describe(error)}", mend="correct these keys; docs/cohort.md lists what a cohort has"
+                f"{source}: {describe(error)}",
+                mend="correct these keys; docs/cohort.md lists what a cohort has",
             ) from error
 
 

@@ -38,7 +38,8 @@ class AttenuationTable:
     mass_attenuation_cm2_g
         Coefficients of fat, lean and bone mineral, shape (3, bins).
     phase_weights
-        Signal share of each bin behind each phase's filter, for an open beam that sums to one, shape (3, bins).
+        Signal share of each bin behind each phase's filter, for an open beam that sums to one, shape (3,
+        bins).
     """
 
     energy_kev: npt.NDArray[np.float64]

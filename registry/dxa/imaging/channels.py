@@ -14,7 +14,7 @@ CHANNELS = ("air_hi", "air_lo", "bone_hi", "bone_lo", "tissue_hi", "tissue_lo")
 
 BIT_DEPTH = 14
 MAXIMUM_CODE = 2**BIT_DEPTH - 1
-# The published scans are 14 bits deep; gain and offset are ours, chosen so that no body saturates.
+# The published scans are 14 bits deep; gain and offset are ours. The thickest abdomens saturate, counted.
 GAIN_COUNTS_PER_NEPER = 2000.0
 OFFSET_COUNTS = 200.0
 

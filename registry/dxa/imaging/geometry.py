@@ -52,11 +52,14 @@ class Grid:
 
     def row_centres_cm(self) -> npt.NDArray[np.float64]:
         """Height of each row's centre above the foot end of the field."""
-        return self.length_cm - (np.arange(self.rows) + 0.5) * self.row_spacing_cm
+        return np.asarray(
+            self.length_cm - (np.arange(self.rows) + 0.5) * self.row_spacing_cm, dtype=np.float64
+        )
 
     def column_centres_cm(self) -> npt.NDArray[np.float64]:
         """Position of each column's centre from the middle of the table."""
-        return (np.arange(self.columns) + 0.5) * self.column_spacing_cm - self.width_cm / 2
+        centres = (np.arange(self.columns) + 0.5) * self.column_spacing_cm
+        return np.asarray(centres - self.width_cm / 2, dtype=np.float64)
 
 
 # A whole-body field of 195 x 65 cm (recalled from a scanner's data sheet, unverified).

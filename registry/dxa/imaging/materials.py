@@ -54,7 +54,7 @@ def mass_fractions(material: str) -> Mapping[str, float]:
     """
     if material in MASS_FRACTIONS:
         return MASS_FRACTIONS[material]
-    from xraydb import atomic_mass
+    from xraydb import atomic_mass  # noqa: PLC0415 - opens a database, which takes a second
 
     masses = {element: moles * atomic_mass(element) for element, moles in FORMULAS[material].items()}
     total = sum(masses.values())
@@ -74,13 +74,14 @@ def mass_attenuation(
     >>> print(f"{low / high:.3f}")
     1.391
     """
-    import xraydb
+    import xraydb  # noqa: PLC0415 - opens a database, which takes a second
 
     energies_ev = np.atleast_1d(np.asarray(energy_kev, dtype=np.float64)) * 1000.0
-    return np.sum(
+    coefficients = np.sum(
         [
             fraction * np.asarray(xraydb.mu_elam(element, energies_ev, kind=kind), dtype=np.float64)
             for element, fraction in mass_fractions(material).items()
         ],
         axis=0,
     )
+    return np.asarray(coefficients, dtype=np.float64)

@@ -12,7 +12,11 @@ MINIMUM_COUNTS = 240.0
 
 
 def r_image(
-    codes: npt.ArrayLike, phase: str = "air", *, background: float = 1.0, minimum_counts: float = MINIMUM_COUNTS
+    codes: npt.ArrayLike,
+    phase: str = "air",
+    *,
+    background: float = 1.0,
+    minimum_counts: float = MINIMUM_COUNTS,
 ) -> npt.NDArray[np.float64]:
     """R image of one phase, ``R = (low - offset) / (high - offset)``.
 

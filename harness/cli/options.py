@@ -1,0 +1,120 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.run import Request
+from harness.specs import Suite, load_suite, read_toml
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+CACHE_VARIABLE = "HARNESS_CACHE"
+
+
+def default_cache() -> Path:
+    """`$HARNESS_CACHE`, else the user's cache folder."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "pretraining-harness"
+
+
+def suite_options(command: Command) -> Command:
+    """The options that say what to run; `request_from` understands them."""
+    options = [
+        click.option(
+            "--suite",
+            default="quick",
+            show_default=True,
+            metavar="NAME|FILE",
+            help="A suite's name or TOML file.",
+        ),
+        click.option("--strategies", metavar="A,B", help="Run these strategies instead of the suite's."),
+        click.option("--tasks", metavar="A,B", help="Run these tasks instead of the suite's."),
+        click.option(
+            "--cohort", metavar="FILE", help="A TOML file whose table replaces the suite's [cohort]."
+        ),
+        click.option(
+            "--plugin",
+            "plugins",
+            multiple=True,
+            metavar="FILE|MODULE",
+            help="Register what it declares; repeatable.",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="The run folder.  [default: runs/<suite>]",
+        ),
+        click.option(
+            "--cache",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help=f"Cohorts and weights shared by runs.  [default: ${CACHE_VARIABLE}, else the user's cache]",
+        ),
+        click.option(
+            "--gpus",
+            type=click.FloatRange(min=0),
+            metavar="SHARE",
+            help="GPUs per trial; a fraction lets trials share one.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def request_from(
+    *,
+    suite: str,
+    strategies: str | None,
+    tasks: str | None,
+    cohort: str | None,
+    plugins: tuple[str, ...],
+    output: Path | None,
+    cache: Path | None,
+    gpus: float | None,
+    workers: int = 1,
+) -> Request:
+    """Turn the values of `suite_options` into a request.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or wrong.
+    """
+    chosen = _suite(suite, strategies, tasks, cohort, gpus)
+    return Request(
+        suite=chosen,
+        plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in plugins),
+        output=output or Path("runs") / chosen.name,
+        cache=(cache or default_cache()).expanduser().resolve(),
+        workers=workers,
+        command=" ".join(["harness", *sys.argv[1:]]),
+    )
+
+
+def _suite(
+    name: str, strategies: str | None, tasks: str | None, cohort: str | None, gpus: float | None
+) -> Suite:
+    suite = load_suite(name)
+    table = None
+    if cohort is not None:
+        table = read_toml(Path(cohort), kind="cohort")
+        if set(table) == {"cohort"}:
+            table = table["cohort"]
+    return suite.narrowed(strategies=_names(strategies), tasks=_names(tasks), cohort=table, gpus=gpus)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())

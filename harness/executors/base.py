@@ -1,0 +1,47 @@
+"""The seam between what to run and where: submit a payload, wait for the next event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from registry.contracts import InputError
+
+
+class WorkersUnavailableError(InputError):
+    """The executor cannot start or has lost its workers for good."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """The end of one trial.
+
+    Parameters
+    ----------
+    outcome
+        What `harness.trial.execute` returned; a worker that was lost gives `status` `failed` and `error`.
+    """
+
+    key: str
+    outcome: Mapping[str, Any]
+
+
+class Executor(Protocol):
+    """Runs trials; knows nothing of plans, selection or dependencies."""
+
+    @property
+    def capacity(self) -> int:
+        """How many trials may be submitted and not yet over at one time."""
+
+    def start(self, trials: int) -> None:
+        """Get ready to run about `trials` trials; called once, before the first `submit`."""
+
+    def submit(self, payload: Mapping[str, Any]) -> None:
+        """Run a trial as soon as there is room."""
+
+    def next_event(self, timeout_seconds: float) -> Event | None:
+        """Wait for the next trial to end; `None` if none did in time."""
+
+    def stop(self) -> None:
+        """Give everything back; running trials are abandoned."""

@@ -1,0 +1,189 @@
+"""Canonical text, identities and writes that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from registry.contracts import InputError
+
+#: What a storage that cannot take one more byte answers.
+STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+#: Ends the name of a folder that is being written.
+PARTIAL = ".partial"
+
+
+class StorageError(InputError):
+    """The disk is full or read-only; whatever was finished before is kept."""
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of `value`: sorted keys, no white space, sets as sorted lists.
+
+    Raises
+    ------
+    TypeError
+        If `value` holds something that JSON has no word for.
+    ValueError
+        If it holds a number that is not finite.
+
+    Examples
+    --------
+    >>> canonical_json({"b": 1, "a": frozenset({"y", "x"})})
+    '{"a":["x","y"],"b":1}'
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+    )
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical text of `value`, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def utc_now() -> str:
+    """The time as records write it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader finds the old file or the new one, never a part.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only; nothing is left behind.
+    """
+    with storage_guard(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)  # noqa: PTH105 - the name says what matters: it replaces
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; NaN becomes null."""
+    text = json.dumps(finite_or_none(value), indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
+    write_atomically(path, (text + "\n").encode())
+
+
+def write_folder(destination: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` as the folder `destination`, whole or not at all; one that exists already stays.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only; nothing is left behind.
+    """
+    if destination.is_dir():
+        return
+    partial = destination.parent / f".{destination.name}.{os.getpid()}{PARTIAL}"
+    with storage_guard(destination):
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            for name, content in files.items():
+                with (partial / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            sync_folder(partial)
+            _move_into_place(partial, destination)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        sync_folder(destination.parent)
+
+
+def copy_folder(source: Path, destination: Path, **replaced: bytes) -> None:
+    """Copy a folder of results, whole or not at all; `replaced` gives other contents by file stem."""
+    files = {path.name: path.read_bytes() for path in source.iterdir()}
+    files.update({name: content for name in files if (content := replaced.get(Path(name).stem)) is not None})
+    write_folder(destination, files)
+
+
+def _move_into_place(partial: Path, destination: Path) -> None:
+    try:
+        partial.rename(destination)
+    except OSError:
+        if not destination.is_dir():  # somebody else wrote the same content first: theirs is as good
+            raise
+        shutil.rmtree(partial)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def storage_guard(path: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one message a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in STORAGE_ERRORS:
+            raise storage_error(error, path) from error
+        raise
+
+
+def storage_error(error: OSError, path: Path | None = None) -> StorageError:
+    """The message for a disk that takes no more."""
+    place = error.filename or path or "the disk"
+    return StorageError(
+        f"{place} cannot be written: {os.strerror(error.errno or errno.ENOSPC)}",
+        mend="free some space (or choose another --output or --cache) and give the same command again; "
+        "finished trials are kept",
+    )
+
+
+def storage_failure_in(error: BaseException) -> OSError | None:
+    """The full-disk error that caused `error`, if one did."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in STORAGE_ERRORS:
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def finite_or_none(value: Any) -> Any:
+    """A copy of `value` in which numbers that are not finite are `None`, as JSON demands."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(key): finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(item) for item in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} {value!r} cannot be written as JSON")

@@ -1,0 +1,156 @@
+"""The state of every cell and trial before a run: done, cached, to run, blocked, N/A."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.journal import History, read_journal
+from harness.plan import Plan, Trial
+from harness.policy import Policy
+from harness.results import RunFolder
+from harness.run import Request, known_outcomes, prepare
+
+TrialState = Literal["done", "cached", "to run", "blocked"]
+STATES: tuple[TrialState, ...] = ("done", "cached", "to run", "blocked")
+
+
+@dataclass(frozen=True)
+class CellOutlook:
+    """One row of the plan: a cell, a strategy's pretraining (task empty), or a task's baselines."""
+
+    task: str
+    strategy: str
+    applicable: bool
+    counts: dict[TrialState, int]
+    note: str
+
+
+@dataclass(frozen=True)
+class TrialOutlook:
+    """One trial that is known by now."""
+
+    key: str
+    label: str
+    draw: int | None
+    state: TrialState
+    note: str
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a suite would run."""
+
+    suite: str
+    cohort: str
+    counts: dict[TrialState, int]
+    cells: list[CellOutlook]
+    trials: list[TrialOutlook]
+
+
+def look_ahead(request: Request) -> Outlook:
+    """Plan a request against what its run folder and the cache hold; writes nothing.
+
+    Raises
+    ------
+    InputError
+        If anything in the request is wrong.
+    """
+    prepared = prepare(request)
+    plan = prepared.plan()
+    run = RunFolder(request.output)
+    history = read_journal(run.journal)
+    done, cached = known_outcomes(plan, run, request.cache, history, adopt=False)
+    policy = Policy(plan, done)
+    states = trial_states(policy, cached, last_failures(history))
+    trials = [
+        TrialOutlook(key, trial.spec.label, trial.draw, *states[key]) for key, trial in policy.trials.items()
+    ]
+    unselected = policy.unselected_slots()
+    counts: Counter[TrialState] = Counter(trial.state for trial in trials)
+    counts["to run"] += unselected
+    return Outlook(
+        suite=plan.suite.name,
+        cohort=prepared.cohort.fingerprint,
+        counts={state: counts[state] for state in STATES},
+        cells=_cells(plan, policy, states),
+        trials=trials,
+    )
+
+
+def last_failures(history: History) -> dict[str, str]:
+    """Key to error of the trials that failed when they last ended."""
+    failures: dict[str, str] = {}
+    for entry in history.events:
+        if entry["event"] == "failed":
+            failures[entry["key"]] = entry["error"]
+        elif entry["event"] == "finished":
+            failures.pop(entry["key"], None)
+    return failures
+
+
+def trial_states(
+    policy: Policy, cached: set[str], failures: dict[str, str]
+) -> dict[str, tuple[TrialState, str]]:
+    """State of every known trial, with a note where there is something to say.
+
+    A trial whose pretraining failed last time is blocked: it runs if that succeeds this time.
+    """
+    states: dict[str, tuple[TrialState, str]] = {}
+    for key, trial in policy.trials.items():
+        broken = next((upstream for upstream in trial.spec.upstream if upstream in failures), None)
+        if policy.states[key] == "done":
+            states[key] = ("cached" if key in cached else "done", "")
+        elif broken is not None:
+            states[key] = ("blocked", f"{policy.trials[broken].spec.label} failed: {failures[broken]}")
+        elif key in failures:
+            states[key] = ("to run", f"failed before: {failures[key]}")
+        else:
+            states[key] = ("to run", "")
+    return states
+
+
+def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]) -> list[CellOutlook]:
+    """Pretraining rows first, then every cell, then baselines."""
+    grouped: dict[tuple[str, str], list[Trial]] = {}
+    for trial in policy.trials.values():
+        task = trial.spec.task or ""
+        grouped.setdefault((task, trial.arm or "baselines"), []).append(trial)
+    lines = [
+        _line("", strategy, grouped[task, strategy], states, 0) for task, strategy in grouped if not task
+    ]
+    made = {(row.strategy, row.task, row.protocol) for row in policy.selections}
+    for cell in plan.cells:
+        if not cell.applicable:
+            empty = dict.fromkeys(STATES, 0)
+            lines.append(CellOutlook(cell.task, cell.strategy, False, empty, f"N/A: {cell.reason}"))
+            continue
+        unselected = 0
+        if (cell.strategy, cell.task) in plan.tuning:
+            open_protocols = 2 - sum(row[:2] == (cell.strategy, cell.task) for row in made)
+            unselected = open_protocols * plan.slots(cell.task) // 2
+        lines.append(_line(cell.task, cell.strategy, grouped[cell.task, cell.strategy], states, unselected))
+    lines += [
+        _line(task, arm, trials, states, 0) for (task, arm), trials in grouped.items() if arm == "baselines"
+    ]
+    return lines
+
+
+def _line(
+    task: str,
+    strategy: str,
+    trials: list[Trial],
+    states: dict[str, tuple[TrialState, str]],
+    unselected: int,
+) -> CellOutlook:
+    counts: Counter[TrialState] = Counter(states[trial.key][0] for trial in trials)
+    counts["to run"] += unselected
+    notes = [states[trial.key][1] for trial in trials if states[trial.key][1]]
+    return CellOutlook(
+        task or "(pretraining)",
+        strategy,
+        True,
+        {state: counts[state] for state in STATES},
+        notes[0] if notes else "",
+    )

@@ -1,0 +1,109 @@
+"""What a trial leaves, in the form that records have: long tables, pictures as arrays without pickle."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.files import canonical_json
+from harness.results import table
+from registry.contracts import Exhibit, Predictions
+
+if TYPE_CHECKING:
+    import polars
+
+
+def curves_table(key: str, curves: Iterable[tuple[int, str, float]]) -> polars.DataFrame:
+    """Learning curves in long form."""
+    return table(
+        "curves",
+        ({"key": key, "step": step, "name": name, "value": value} for step, name, value in curves),
+    )
+
+
+def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.DataFrame]:
+    """Per-scan records in long form: `predictions` and `scores`.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a number is not finite, or there is nothing; names the measure and the count.
+    """
+    patients, scans = list(predictions.patients), list(predictions.scans)
+    columns = [("target", predictions.targets), ("prediction", predictions.predictions)]
+    if set(predictions.targets) != set(predictions.predictions):
+        raise ValueError("targets and predictions name different measures")
+    if not (predictions.predictions or predictions.scores):
+        raise ValueError("the task predicted nothing: neither measures nor scores")
+    for kind, arrays in (*columns, ("score", predictions.scores)):
+        for name, values in arrays.items():
+            if not len(values) == len(patients) == len(scans):
+                raise ValueError(
+                    f"{kind} {name!r} has {len(values)} values, there are {len(patients)} patient and "
+                    f"{len(scans)} scan keys"
+                )
+            bad = sum(not math.isfinite(value) for value in values)
+            if bad:
+                raise ValueError(f"{kind} {name!r} is not finite for {bad} of {len(values)} scans")
+    measured_rows = (
+        {"key": key, "patient": patient, "scan": scan, "measure": name, "target": t, "prediction": p}
+        for name, values in predictions.predictions.items()
+        for patient, scan, t, p in zip(patients, scans, predictions.targets[name], values, strict=True)
+    )
+    score_rows = (
+        {"key": key, "patient": patient, "scan": scan, "metric": name, "value": value}
+        for name, values in predictions.scores.items()
+        for patient, scan, value in zip(patients, scans, values, strict=True)
+    )
+    return {"predictions": table("predictions", measured_rows), "scores": table("scores", score_rows)}
+
+
+def exhibit_files(exhibits: Sequence[Exhibit]) -> dict[str, bytes]:
+    """`exhibits.json` and `exhibits.npz`; nothing where there are no pictures.
+
+    Raises
+    ------
+    ValueError
+        If a picture is not two-dimensional.
+    """
+    if not exhibits:
+        return {}
+    arrays: dict[str, Any] = {}
+    described = []
+    for index, exhibit in enumerate(exhibits):
+        panels = []
+        for place, panel in enumerate(exhibit.panels):
+            image = np.asarray(panel.image, dtype=np.float32)
+            if image.ndim != 2:
+                raise ValueError(
+                    f"panel {panel.label!r} of exhibit {exhibit.key!r} has shape {image.shape}, "
+                    "not (height, width)"
+                )
+            name = f"exhibit{index}_panel{place}"
+            arrays[name] = image
+            panels.append(
+                {
+                    "label": panel.label,
+                    "kind": panel.kind,
+                    "unit": panel.unit,
+                    "limits": [float(limit) for limit in panel.limits],
+                    "array": name,
+                }
+            )
+        described.append(
+            {
+                "key": exhibit.key,
+                "title": exhibit.title,
+                "rule": exhibit.rule,
+                "pixel_aspect": float(exhibit.pixel_aspect),
+                "facts": dict(exhibit.facts),
+                "panels": panels,
+            }
+        )
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return {"exhibits.json": canonical_json(described).encode(), "exhibits.npz": buffer.getvalue()}

@@ -1,0 +1,225 @@
+"""What a run says about itself: `run.json`, `layouts.json` and the rows of the trials table.
+
+The fields are documented in `docs/records.md`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.files import canonical_json, write_json
+from harness.plan import Plan, Trial
+from harness.policy import Policy
+from harness.results import SCHEMA, TABLES, RunFolder, read_result
+from registry.contracts import CohortReference, Domain, SplitSize
+
+#: Packages whose versions decide numbers; those that are installed are recorded.
+RECORDED_PACKAGES = (
+    "pretraining-harness",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "polars",
+    "torch",
+    "torchvision",
+    "timm",
+    "torchmetrics",
+    "numba",
+    "ray",
+    "safetensors",
+    "xraydb",
+    "kaolin",
+)
+DETERMINISM = (
+    "Hyperparameter draws and seeds are functions of the suite. Trials run with deterministic algorithms "
+    "where the libraries have them and a fixed number of threads: the same suite on the same machine gives "
+    "the same numbers; other processors or library versions may differ in the last digits."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+    """What `run.json` holds besides the plan and its outcome."""
+
+    domain: Domain
+    cohort: CohortReference
+    sizes: Mapping[str, Mapping[str, SplitSize]]
+    command: str
+    started: str
+    device: str
+
+
+def write_layouts(run: RunFolder, plan: Plan) -> None:
+    """Write `layouts.json`: task to the tables that show its results."""
+    layouts = {
+        name: [dataclasses.asdict(layout) for layout in task.layouts()] for name, task in plan.tasks.items()
+    }
+    write_json(run.root / "layouts.json", layouts)
+
+
+def write_run(
+    run: RunFolder,
+    plan: Plan,
+    policy: Policy,
+    facts: RunFacts,
+    *,
+    finished: str | None,
+    wall_seconds: float | None,
+    test_openings: int,
+) -> None:
+    """Write `run.json`; `finished` is `None` while the run goes on."""
+    suite = plan.suite
+    write_json(
+        run.root / "run.json",
+        {
+            "schema": SCHEMA,
+            "suite": {
+                **suite.model_dump(by_alias=True, exclude={"schema_version"}),
+                "title": suite.title or suite.name,
+                "reference_arms": suite.references,
+                "settings": plan.settings,
+            },
+            "domain": {"name": facts.domain.name, "title": facts.domain.title},
+            "cohort": {
+                "fingerprint": facts.cohort.fingerprint,
+                "simulated": facts.cohort.simulated,
+                "description": facts.cohort.description,
+                "sizes": {
+                    part: {split: dataclasses.asdict(size) for split, size in splits.items()}
+                    for part, splits in facts.sizes.items()
+                },
+            },
+            "arms": [_arm(plan, name) for name in suite.strategies],
+            "tasks": [_task(plan, name) for name in suite.tasks],
+            "cells": [dataclasses.asdict(cell) for cell in plan.cells],
+            "claims": "procedure" if len(suite.seeds.pretraining) > 1 else "artifact",
+            "status": status(policy),
+            "provenance": {
+                "versions": installed_versions(),
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "processor": processor_name(),
+                "device": facts.device,
+                "command": facts.command,
+                "started": facts.started,
+                "finished": finished,
+                "wall_seconds": wall_seconds,
+                "test_openings": test_openings,
+                "determinism": DETERMINISM,
+            },
+        },
+    )
+
+
+def status(policy: Policy) -> dict[str, Any]:
+    """Whether every applicable cell has its results, and how many trials are in which state."""
+    counts = policy.counts()
+    settled = {name: counts[name] for name in ("done", "failed", "blocked")}
+    missing = sum(counts.values()) - sum(settled.values()) + policy.unselected_slots()
+    complete = settled["done"] == sum(counts.values()) and not missing
+    return {"state": "complete" if complete else "incomplete", **settled, "missing": missing}
+
+
+def trial_rows(
+    run: RunFolder, policy: Policy, failed_rows: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows of `trials.parquet`: every trial that is done, failed or blocked, in a fixed order."""
+    rows = []
+    for key, trial in policy.trials.items():
+        outcome = policy.outcomes.get(key)
+        if outcome is None:
+            continue
+        if outcome.status == "done":
+            row = dict(read_result(run.trial(key)))
+        else:
+            row = _bare_row(trial) | dict(failed_rows.get(key, {}))
+            row |= {"status": outcome.status, "error": outcome.error}
+        row |= {"protocols": policy.protocols_of(key), "draw": trial.draw}
+        row["hyperparameters"] = canonical_json(row["hyperparameters"] or {})
+        row["validation"] = canonical_json(row["validation"] or {})
+        rows.append({column: row.get(column) for column in TABLES["trials"]})
+    return sorted(rows, key=_row_order)
+
+
+def selection_rows(policy: Policy) -> list[dict[str, Any]]:
+    """The rows of `selections.parquet`."""
+    rows = [dataclasses.asdict(selection) for selection in policy.selection_rows()]
+    for row in rows:
+        row["hyperparameters"] = canonical_json(row["hyperparameters"] or {})
+    return sorted(rows, key=lambda row: (row["task"], row["protocol"], row["strategy"]))
+
+
+def installed_versions() -> dict[str, str]:
+    """Version of every recorded package that is installed."""
+    versions = {}
+    for name in RECORDED_PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def processor_name() -> str:
+    """What the machine calls its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _arm(plan: Plan, name: str) -> dict[str, Any]:
+    card = plan.strategies[name].card
+    return {
+        **{field: getattr(card, field) for field in ("name", "title", "summary", "parent", "version")},
+        **{field: getattr(card, field) for field in ("citation", "licence")},
+        "provides": sorted(card.provides),
+        "changes": dict(card.changes),
+        "factors": dict(card.factors),
+        "origin": plan.catalogue.strategies[name].origin,
+    }
+
+
+def _task(plan: Plan, name: str) -> dict[str, Any]:
+    task = plan.tasks[name]
+    card = task.card
+    return {
+        **{
+            field: getattr(card, field) for field in ("name", "title", "summary", "part", "trains", "version")
+        },
+        "primary": dataclasses.asdict(card.primary),
+        "baselines": list(card.baselines),
+        "space": {parameter: distribution.describe() for parameter, distribution in task.space.items()},
+        "origin": plan.catalogue.tasks[name].origin,
+    }
+
+
+def _bare_row(trial: Trial) -> dict[str, Any]:
+    """A row for a trial that never wrote one: blocked, or lost with its worker."""
+    spec = trial.spec
+    pretraining = spec.stage == "pretrain"
+    return {
+        "key": trial.key,
+        **{name: getattr(spec, name) for name in ("stage", "strategy", "baseline", "task")},
+        "seed": spec.seed,
+        "pretraining_seed": spec.pretraining_seed,
+        "hyperparameters": spec.pretraining_hyperparameters if pretraining else spec.hyperparameters,
+        "validation": {},
+        "cached": False,
+    }
+
+
+def _row_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Order that does not depend on which trial finished first."""
+    stages: Sequence[str] = ("pretrain", "tune", "final")
+    names = tuple(row[name] or "" for name in ("task", "strategy", "baseline"))
+    numbers = tuple(-1 if row[name] is None else row[name] for name in ("draw", "pretraining_seed", "seed"))
+    return (stages.index(row["stage"]), *names, *numbers, row["key"])

@@ -1,0 +1,234 @@
+"""Results on disk: one folder per finished trial, renamed into place when complete, compacted into tables.
+
+The layout is documented in `docs/records.md`. A trial folder that exists is complete, so it is the proof
+that a trial is done, whatever the journal says.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.files import PARTIAL, canonical_json, write_atomically
+from harness.journal import History
+from harness.policy import Outcome
+from registry.contracts import DataError
+
+if TYPE_CHECKING:
+    import polars
+
+SCHEMA = 1
+
+#: Columns of the tables, in order: name to polars type.
+TABLES: dict[str, dict[str, str]] = {
+    "trials": {
+        "key": "String",
+        "stage": "String",
+        "strategy": "String",
+        "baseline": "String",
+        "task": "String",
+        "protocols": "List",
+        "draw": "Int64",
+        "seed": "Int64",
+        "pretraining_seed": "Int64",
+        "status": "String",
+        "error": "String",
+        "hyperparameters": "String",
+        "validation_score": "Float64",
+        "validation": "String",
+        "started": "String",
+        "finished": "String",
+        "wall_seconds": "Float64",
+        "cpu_seconds": "Float64",
+        "peak_memory_bytes": "Int64",
+        "device": "String",
+        "threads": "Int64",
+        "cached": "Boolean",
+        "artifact": "String",
+    },
+    "predictions": {
+        "key": "String",
+        "patient": "String",
+        "scan": "String",
+        "measure": "String",
+        "target": "Float64",
+        "prediction": "Float64",
+    },
+    "scores": {
+        "key": "String",
+        "patient": "String",
+        "scan": "String",
+        "metric": "String",
+        "value": "Float64",
+    },
+    "curves": {"key": "String", "step": "Int64", "name": "String", "value": "Float64"},
+    "selections": {
+        "task": "String",
+        "protocol": "String",
+        "strategy": "String",
+        "draw": "Int64",
+        "validation_score": "Float64",
+        "mean_rank": "Float64",
+        "hyperparameters": "String",
+        "reason": "String",
+    },
+}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """The journal."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def scratch(self) -> Path:
+        """Checkpoints and signs of life of running trials; empty when nothing runs."""
+        return self.root / "scratch"
+
+    def trial(self, key: str) -> Path:
+        """The folder of a finished trial."""
+        return self.root / "trials" / key
+
+    def table(self, name: str) -> Path:
+        """The file of a compacted table."""
+        return self.root / "results" / f"{name}.parquet"
+
+    def outcome(self, key: str) -> Outcome:
+        """What became of a finished trial, from its folder."""
+        return outcome_of(read_result(self.trial(key)))
+
+    def test_openings(self, key: str) -> int:
+        """How often a finished trial opened the test split."""
+        return int(read_result(self.trial(key))["test_openings"])
+
+    @staticmethod
+    def cached_pretraining(cache: Path, key: str) -> Outcome | None:
+        """What became of a pretraining in an earlier run, if the cache has it."""
+        folder = cache / "pretraining" / key
+        return outcome_of(read_result(folder)) if folder.is_dir() else None
+
+    def finished_keys(self) -> set[str]:
+        """Keys of all finished trials."""
+        return finished_keys(self.root / "trials")
+
+    def clear_partial(self) -> None:
+        """Remove what interrupted writes left behind; only for the process that holds the journal."""
+        if (self.root / "trials").is_dir():
+            for path in (self.root / "trials").glob(f".*{PARTIAL}"):
+                shutil.rmtree(path)
+
+    def finished_outcomes(self, history: History) -> dict[str, Outcome]:
+        """What became of every finished trial: from the journal where it says so, else from its folder.
+
+        One pass over the journal and one listing of the folder; only results that the journal missed (the
+        driver died between a trial's end and its line) are opened.
+        """
+        keys = self.finished_keys()
+        journaled = {
+            entry["key"]: Outcome("done", entry.get("validation_score"), entry.get("artifact"))
+            for entry in history.of("finished")
+        }
+        return {key: journaled[key] if key in journaled else self.outcome(key) for key in keys}
+
+
+def finished_keys(folder: Path) -> set[str]:
+    """Names of the complete trial folders in `folder`."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if not entry.name.startswith(".")}
+    except FileNotFoundError:
+        return set()
+
+
+def result_files(result: Mapping[str, Any], tables: Mapping[str, polars.DataFrame]) -> dict[str, bytes]:
+    """The files of a trial folder: `result.json` and a parquet file per table that has rows."""
+    files = {"result.json": (canonical_json(result) + "\n").encode()}
+    for name, frame in tables.items():
+        if frame.height:
+            buffer = io.BytesIO()
+            frame.write_parquet(buffer)
+            files[f"{name}.parquet"] = buffer.getvalue()
+    return files
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The `result.json` of a trial folder.
+
+    Raises
+    ------
+    DataError
+        If it is missing or cannot be read; names the file.
+    """
+    path = folder / "result.json"
+    try:
+        result: dict[str, Any] = json.loads(path.read_bytes())
+        if result["key"] != folder.name:
+            raise ValueError(f"it is the result of trial {result['key']}")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"result {path} cannot be read: {error}",
+            mend=f"delete {folder} and run again: the trial is repeated",
+        ) from error
+    return result
+
+
+def outcome_of(result: Mapping[str, Any]) -> Outcome:
+    """What the policy needs to know of a result."""
+    return Outcome("done", result.get("validation_score"), result.get("artifact"))
+
+
+def table(name: str, rows: Iterable[Mapping[str, Any]]) -> polars.DataFrame:
+    """Rows as a frame with the documented columns of the table `name`."""
+    import polars as pl  # noqa: PLC0415 - planning needs no polars
+
+    kinds = {kind: getattr(pl, kind) for kind in ("String", "Int64", "Float64", "Boolean")}
+    kinds["List"] = pl.List(pl.String)
+    schema = {column: kinds[kind] for column, kind in TABLES[name].items()}
+    return pl.DataFrame(list(rows), schema=schema, orient="row")
+
+
+def compact(run: RunFolder, rows: list[dict[str, Any]], selections: Iterable[Mapping[str, Any]]) -> None:
+    """Gather the trial folders named by `rows` into the tables under `results/`.
+
+    Parameters
+    ----------
+    rows
+        The rows of `trials.parquet`, failed and blocked ones too.
+    selections
+        The rows of `selections.parquet`.
+    """
+    import polars as pl  # noqa: PLC0415
+
+    _write_table(run, "trials", table("trials", rows))
+    _write_table(run, "selections", table("selections", selections))
+    done = [run.trial(row["key"]) for row in rows if row["status"] == "done"]
+    for name in ("predictions", "scores", "curves"):
+        files = [path for folder in done if (path := folder / f"{name}.parquet").is_file()]
+        frames = [table(name, [])]
+        for path in files:
+            try:
+                frames.append(pl.read_parquet(path))
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise DataError(
+                    f"table {path} cannot be read: {error}",
+                    mend=f"delete {path.parent} and run again: the trial is repeated",
+                ) from error
+        _write_table(run, name, pl.concat(frames))
+
+
+def _write_table(run: RunFolder, name: str, frame: polars.DataFrame) -> None:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, metadata={"schema": str(SCHEMA)})
+    write_atomically(run.table(name), buffer.getvalue())

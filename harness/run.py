@@ -1,0 +1,340 @@
+"""The driver: from a request to a finished run folder.
+
+Everything is checked before anything is written, and everything is written before anything is forgotten:
+giving the same command again goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import records
+from harness.artifacts import ArtifactStore
+from harness.executors import Event, Executor
+from harness.files import StorageError, utc_now
+from harness.journal import History, Journal, check_free, read_journal
+from harness.plan import Plan, Trial, make_plan
+from harness.policy import Outcome, Policy
+from harness.progress import Display
+from harness.results import RunFolder, compact
+from harness.specs import Suite
+from harness.trial import adopt_pretraining, make_payload
+from registry.catalog import Catalogue
+from registry.contracts import CohortReference, Domain, InputError
+
+#: How long the driver waits for an event before it looks at the clock.
+PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for.
+
+    Parameters
+    ----------
+    plugins
+        Files (absolute) or modules, in order.
+    output, cache
+        Run folder, and where cohorts and artifacts are shared between runs.
+    workers
+        How many processes may make the cohort.
+    command
+        The command as given, for the provenance.
+    """
+
+    suite: Suite
+    plugins: tuple[str, ...]
+    output: Path
+    cache: Path
+    workers: int = 1
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request whose every name and setting has been checked."""
+
+    request: Request
+    catalogue: Catalogue
+    domain: Domain
+    settings: Mapping[str, Any]
+    cohort: CohortReference
+
+    def plan(self) -> Plan:
+        """The plan of this run."""
+        return make_plan(
+            self.request.suite, self.catalogue, settings=self.settings, cohort=self.cohort.fingerprint
+        )
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came out: the status as in `run.json`, and the run folder."""
+
+    status: Mapping[str, Any]
+    run: RunFolder
+    simulated: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every applicable cell has its results."""
+        return bool(self.status["state"] == "complete")
+
+
+def prepare(request: Request) -> Prepared:
+    """Resolve every name and check every setting; makes and writes nothing.
+
+    Raises
+    ------
+    InputError
+        Naming the first thing that is wrong.
+    """
+    catalogue = Catalogue.load(request.plugins)
+    suite = request.suite
+    domain = catalogue.domain(suite.domain)
+    settings = domain.check_settings(suite.settings)
+    cohort = domain.cohort(suite.cohort, request.cache)
+    return Prepared(request, catalogue, domain, settings, cohort)
+
+
+def known_outcomes(
+    plan: Plan, run: RunFolder, cache: Path, history: History, *, adopt: bool
+) -> tuple[dict[str, Outcome], set[str]]:
+    """Trials that need not run, and the keys of those that come from the cache.
+
+    A pretraining counts as done only where its weights are in the cache, unharmed.
+
+    Parameters
+    ----------
+    adopt
+        Whether to copy cached pretrainings into the run folder (a plan only looks).
+
+    Raises
+    ------
+    DataError
+        If weights are there but corrupt.
+    """
+    store = ArtifactStore(cache)
+    done = run.finished_outcomes(history)
+    cached: set[str] = set()
+    for trial in plan.pretraining.values():
+        key = trial.key
+        if key not in done:
+            if adopt and adopt_pretraining(key, run=run, cache=cache):
+                done |= {key: run.outcome(key)}
+                cached.add(key)
+            elif not adopt and (source := RunFolder.cached_pretraining(cache, key)) is not None:
+                done[key] = source
+                cached.add(key)
+        artifact = done[key].artifact if key in done else None
+        if artifact is None:
+            done.pop(key, None)
+        elif store.has(artifact):
+            store.verify(artifact)
+        else:
+            del done[key]
+            cached.discard(key)
+    return done, cached
+
+
+def run_suite(request: Request, executor: Executor, display: Display) -> Finished:
+    """Run what is left to run of a suite.
+
+    Raises
+    ------
+    InputError
+        If anything in the request is wrong, before anything is written; if the disk fills up, after what
+        was finished has been kept.
+    KeyboardInterrupt
+        After the run folder has been left in order.
+    """
+    prepared = prepare(request)
+    plan = prepared.plan()
+    run = RunFolder(request.output.resolve())
+    if run.root.exists() and not run.root.is_dir():
+        raise InputError(f"output {run.root} is a file", mend="give a folder with --output")
+    check_free(run.root)
+    sizes = prepared.domain.prepare(
+        request.suite.cohort, request.cache, workers=request.workers, progress=display.cohort
+    )
+    facts = records.RunFacts(
+        prepared.domain,
+        prepared.cohort,
+        sizes,
+        command=request.command,
+        started=utc_now(),
+        device=_device(request.suite),
+    )
+    with Journal(run.journal) as journal:
+        return _Driver(prepared, plan, run, facts, journal, executor, display).drive()
+
+
+@dataclass
+class _Driver:
+    """One execution of a suite, while it holds the journal."""
+
+    prepared: Prepared
+    plan: Plan
+    run: RunFolder
+    facts: records.RunFacts
+    journal: Journal
+    executor: Executor
+    display: Display
+    failed_rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    policy: Policy = field(init=False)
+    clock: float = field(default_factory=time.monotonic)
+    test_openings: int = 0
+
+    def drive(self) -> Finished:
+        """Run, and leave the records in order whatever happens."""
+        self._recover()
+        records.write_layouts(self.run, self.plan)
+        self._write_run(finished=None)
+        self.display.begin(self.policy, self.run.scratch)
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            self.journal.append("interrupted")
+            self._write_records()
+            raise
+        status = self._write_records()
+        self.journal.append("ended", **status)
+        return Finished(status, self.run, self.prepared.cohort.simulated)
+
+    def _recover(self) -> None:
+        """Take in what earlier executions left, and clear what they left half-done."""
+        history = read_journal(self.run.journal)
+        if history.damaged:
+            self.display.note(
+                f"{self.run.journal}: {len(history.damaged)} damaged lines are ignored; trial folders decide"
+            )
+        self.run.clear_partial()
+        shutil.rmtree(self.run.root / "scratch" / "warm-up", ignore_errors=True)
+        done, cached = known_outcomes(self.plan, self.run, self.prepared.request.cache, history, adopt=True)
+        journaled = {entry["key"] for entry in history.of("finished")}
+        self.test_openings = sum(entry.get("test_openings", 0) for entry in history.events)
+        self.journal.append(
+            "began",
+            suite=self.plan.suite.name,
+            command=self.facts.command,
+            cohort=self.facts.cohort.fingerprint,
+        )
+        for key in sorted(done.keys() - journaled):
+            openings = self.run.test_openings(key)
+            self.test_openings += openings
+            self.journal.append(
+                "finished",
+                key=key,
+                adopted="cache" if key in cached else "folder",
+                validation_score=done[key].validation_score,
+                artifact=done[key].artifact,
+                test_openings=openings,
+            )
+        self._discard_stale_pretraining(done)
+        self.policy = Policy(self.plan, done)
+
+    def _discard_stale_pretraining(self, done: Mapping[str, Outcome]) -> None:
+        """A pretraining whose weights are gone runs again; its old folders must not stand in the way."""
+        for trial in self.plan.pretraining.values():
+            if trial.key not in done:
+                shutil.rmtree(self.run.trial(trial.key), ignore_errors=True)
+                shutil.rmtree(self.prepared.request.cache / "pretraining" / trial.key, ignore_errors=True)
+
+    def _loop(self) -> None:
+        if self.policy.finished:
+            return
+        in_flight = 0
+        try:
+            self.executor.start(sum(self.policy.counts().values()) - self.policy.counts()["done"])
+            while not self.policy.finished:
+                while in_flight < self.executor.capacity and (trial := self.policy.next_trial()) is not None:
+                    self.journal.append("started", key=trial.key, label=trial.spec.label, draw=trial.draw)
+                    self.executor.submit(self._payload(trial))
+                    in_flight += 1
+                event = self.executor.next_event(PATIENCE_SECONDS)
+                if event is not None:
+                    in_flight -= 1
+                    self._take(event)
+                self.display.tick()
+        finally:
+            self.executor.stop()
+
+    def _take(self, event: Event) -> None:
+        """Journal the end of a trial, then tell the policy."""
+        trial = self.policy.trials[event.key]
+        outcome, row = event.outcome, dict(event.outcome.get("row") or {})
+        openings = outcome.get("test_openings", 0)
+        self.test_openings += openings
+        if outcome["status"] == "storage":
+            self.journal.append("failed", key=event.key, error=outcome["error"], test_openings=openings)
+            what, _, mend = outcome["error"].partition("; ")
+            raise StorageError(what, mend=mend)
+        seen = len(self.policy.selections)
+        if outcome["status"] == "done":
+            self.journal.append(
+                "finished",
+                key=event.key,
+                validation_score=row["validation_score"],
+                artifact=row["artifact"],
+                wall_seconds=row["wall_seconds"],
+                test_openings=openings,
+            )
+            self.policy.complete(event.key, Outcome("done", row["validation_score"], row["artifact"]))
+        else:
+            self.journal.append(
+                "failed",
+                key=event.key,
+                error=outcome["error"],
+                traceback=outcome.get("traceback"),
+                test_openings=openings,
+            )
+            self.failed_rows[event.key] = row
+            self.policy.fail(event.key, outcome["error"])
+            row.setdefault("error", outcome["error"])
+        for selection in self.policy.selections[seen:]:
+            self.journal.append("selected", **vars(selection))
+        self.display.ended(trial, outcome["status"], row)
+
+    def _payload(self, trial: Trial) -> dict[str, Any]:
+        request = self.prepared.request
+        return make_payload(
+            trial.spec,
+            run=self.run.root,
+            cache=request.cache.resolve(),
+            cohort_folder=self.prepared.cohort.folder.resolve(),
+            plugins=request.plugins,
+            artifact=self.policy.artifact_of(trial),
+            draw=trial.draw,
+            protocols=list(self.policy.protocols_of(trial.key)),
+            device=self.facts.device,
+            threads=request.suite.resources.threads,
+        )
+
+    def _write_run(self, *, finished: str | None) -> None:
+        records.write_run(
+            self.run,
+            self.plan,
+            self.policy,
+            self.facts,
+            finished=finished,
+            wall_seconds=time.monotonic() - self.clock if finished else None,
+            test_openings=self.test_openings,
+        )
+
+    def _write_records(self) -> dict[str, Any]:
+        compact(
+            self.run,
+            records.trial_rows(self.run, self.policy, self.failed_rows),
+            records.selection_rows(self.policy),
+        )
+        self._write_run(finished=utc_now())
+        return records.status(self.policy)
+
+
+def _device(suite: Suite) -> str:
+    return "cuda" if suite.resources.gpus else "cpu"

@@ -1,0 +1,100 @@
+"""Which hyperparameters go on to the test split: two rules, both from validation scores alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.specs import Protocol
+from registry.contracts.tables import Direction
+
+#: Draw to validation score; `None` for a draw that failed.
+Scores = Mapping[int, float | None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The draw a rule chose, and in words why; no draw where there was nothing to choose from."""
+
+    draw: int | None
+    reason: str
+    mean_rank: float | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A row of `selections.parquet`."""
+
+    task: str
+    protocol: Protocol
+    strategy: str
+    draw: int | None
+    validation_score: float | None
+    mean_rank: float | None
+    hyperparameters: Mapping[str, Any] | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class BestValidationScore:
+    """`tuned`: an arm's own best draw; ties go to the lowest.
+
+    Examples
+    --------
+    >>> BestValidationScore("max").choose({0: 0.5, 1: 0.9, 2: 0.9, 3: None}).draw
+    1
+    """
+
+    direction: Direction
+
+    def choose(self, scores: Scores) -> Choice:
+        """The draw with the best score."""
+        sign = 1 if self.direction == "max" else -1
+        finished = {draw: sign * score for draw, score in scores.items() if score is not None}
+        if not finished:
+            return Choice(None, f"none of {len(scores)} draws has a result")
+        best = min(finished, key=lambda draw: (-finished[draw], draw))
+        failed = len(scores) - len(finished)
+        note = f", {failed} failed" if failed else ""
+        return Choice(best, f"best validation score of {len(scores)} draws{note}")
+
+
+@dataclass(frozen=True)
+class BestMeanRank:
+    """`matched`: one draw for all arms, the one that ranks best on average over the reference arms.
+
+    Ties share their mean rank; a draw that failed for an arm ranks last there; an arm without any result
+    is left out and named. Equal mean ranks go to the lowest draw.
+
+    Examples
+    --------
+    >>> scores = {"a": {0: 0.1, 1: 0.2, 2: 0.3}, "b": {0: 0.9, 1: 0.8, 2: None}}
+    >>> BestMeanRank("max").choose(scores)
+    Choice(draw=1, reason='best mean rank over a, b', mean_rank=2.0)
+    """
+
+    direction: Direction
+
+    def choose(self, scores: Mapping[str, Scores]) -> Choice:
+        """The draw with the best mean rank over the arms of `scores`."""
+        usable = {arm: of for arm, of in scores.items() if any(score is not None for score in of.values())}
+        left_out = [arm for arm in scores if arm not in usable]
+        if not usable:
+            return Choice(None, f"no reference arm has a result ({', '.join(scores) or 'none applies'})")
+        ranks = [self._ranks(of) for of in usable.values()]
+        mean = {draw: sum(of[draw] for of in ranks) / len(ranks) for draw in ranks[0]}
+        best = min(mean, key=lambda draw: (mean[draw], draw))
+        note = f"; left out for want of a result: {', '.join(left_out)}" if left_out else ""
+        return Choice(best, f"best mean rank over {', '.join(usable)}{note}", mean[best])
+
+    def _ranks(self, scores: Scores) -> dict[int, float]:
+        """Rank of every draw for one arm, 1 the best, ties at the mean of their places."""
+        worst = float("-inf")
+        sign = 1 if self.direction == "max" else -1
+        signed = {draw: worst if score is None else sign * score for draw, score in scores.items()}
+        values = list(signed.values())
+        return {
+            draw: 1 + sum(other > value for other in values) + (values.count(value) - 1) / 2
+            for draw, value in signed.items()
+        }

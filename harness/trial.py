@@ -1,0 +1,301 @@
+"""One trial, in whatever process: from a small payload to a folder of results.
+
+The payload holds names, paths and numbers, never data or weights, so that it travels anywhere. What comes
+back is small too: the outcome. Everything else is in the trial's folder before the outcome is returned, so
+a driver that dies in between finds the trial done.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import shutil
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts import ArtifactStore
+from harness.door import Door, ProgressLog
+from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
+from harness.measure import Cost, measured, prepared_process
+from harness.outputs import curves_table, exhibit_files, prediction_tables
+from harness.results import RunFolder, result_files
+from harness.specs import TrialSpec
+from registry.catalog import Catalogue
+from registry.contracts import (
+    Artifact,
+    Domain,
+    FittedModel,
+    InputError,
+    Predictions,
+    Task,
+    TrialContext,
+)
+
+Payload = Mapping[str, Any]
+RESULT_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What the work of a trial left: scores, weights, tables and pictures."""
+
+    validation: Mapping[str, float]
+    validation_score: float | None = None
+    artifact: str | None = None
+    predictions: Predictions | None = None
+    exhibits: tuple[Any, ...] = ()
+
+
+def make_payload(
+    spec: TrialSpec,
+    *,
+    run: Path,
+    cache: Path,
+    cohort_folder: Path,
+    plugins: tuple[str, ...],
+    artifact: str | None,
+    draw: int | None,
+    protocols: list[str],
+    device: str,
+    threads: int,
+) -> dict[str, Any]:
+    """Everything a worker must be told to run `spec`."""
+    return {
+        "key": spec.key,
+        "spec": spec.as_dict(),
+        "run": str(run),
+        "cache": str(cache),
+        "cohort_folder": str(cohort_folder),
+        "plugins": list(plugins),
+        "artifact": artifact,
+        "draw": draw,
+        "protocols": protocols,
+        "device": device,
+        "threads": threads,
+    }
+
+
+def execute(payload: Payload) -> dict[str, Any]:
+    """Run one trial and write its folder.
+
+    Returns
+    -------
+    dict
+        `key`, `status` (`done`, `failed`, or `storage` where the disk took no more), the trial's `row`,
+        `test_openings`, and for failures `error` and `traceback`. An exception in a strategy or task is a
+        failure of the trial, never of the worker.
+    """
+    attempt = _Attempt(payload)
+    try:
+        attempt.work()
+    except Exception as error:
+        storage = storage_failure_in(error)
+        attempt.row |= {"status": "failed", "finished": utc_now(), "error": _last_line(error)}
+        return {
+            "key": payload["key"],
+            "status": "failed" if storage is None else "storage",
+            "row": attempt.row,
+            "error": attempt.row["error"] if storage is None else str(storage_error(storage)),
+            "traceback": traceback.format_exc(),
+            "test_openings": attempt.test_openings,
+        }
+    return {
+        "key": payload["key"],
+        "status": "done",
+        "row": attempt.row,
+        "test_openings": attempt.test_openings,
+    }
+
+
+class _Attempt:
+    """One execution of a trial: what it was told, what it may use, what it has become so far."""
+
+    def __init__(self, payload: Payload) -> None:
+        self.payload = payload
+        self.spec = TrialSpec.from_dict(payload["spec"])
+        self.run = RunFolder(Path(payload["run"]))
+        self.cache = Path(payload["cache"])
+        self.store = ArtifactStore(self.cache)
+        self.scratch = self.run.scratch / payload["key"]
+        self.log = ProgressLog(self.run.scratch / f"{payload['key']}.json")
+        self.row = _new_row(payload)
+        self.test_openings = 0
+
+    def work(self) -> None:
+        """Do everything from the first seed to the last file."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        catalogue = _catalogue(tuple(self.payload["plugins"]))
+        _check_same_code(self.spec, catalogue)
+        domain = catalogue.domain(self.spec.domain)
+        process = prepared_process(
+            seed=self.spec.seed, threads=self.payload["threads"], libraries=domain.libraries
+        )
+        cost = Cost()
+        try:
+            with process, measured(cost):
+                produced = (
+                    self._pretrain(catalogue, domain) if self._pretrains else self._learn(catalogue, domain)
+                )
+        finally:
+            self.row |= vars(cost)
+        self.row |= {
+            "status": "done",
+            "finished": utc_now(),
+            "validation": dict(produced.validation),
+            "validation_score": produced.validation_score,
+            "artifact": produced.artifact or self.payload["artifact"],
+        }
+        self._write(produced)
+
+    @property
+    def _pretrains(self) -> bool:
+        return self.spec.stage == "pretrain"
+
+    def _context(self, door: Door) -> TrialContext:
+        spec = self.spec
+        drawn = spec.pretraining_hyperparameters if self._pretrains else spec.hyperparameters
+        return TrialContext(
+            hyperparameters=dict(drawn or {}),
+            factors=dict(spec.factors),
+            settings=dict(spec.settings),
+            seed=spec.seed,
+            device=self.payload["device"],
+            precision="float32",
+            threads=self.payload["threads"],
+            open_split=door.learning_view,
+            report=self.log,
+            scratch=self.scratch,
+        )
+
+    def _door(self, domain: Domain) -> Door:
+        return Door(domain, Path(self.payload["cohort_folder"]))
+
+    def _pretrain(self, catalogue: Catalogue, domain: Domain) -> Produced:
+        strategy = catalogue.strategy(str(self.spec.strategy))
+        artifact = strategy.pretrain(self._context(self._door(domain)))
+        if not isinstance(artifact, Artifact):
+            raise TypeError(
+                f"strategy {self.spec.strategy!r} returned {type(artifact).__name__}, not an Artifact"
+            )
+        if set(artifact.parts) != strategy.card.provides:
+            raise ValueError(
+                f"strategy {self.spec.strategy!r} declares parts {sorted(strategy.card.provides)} "
+                f"and returned {sorted(artifact.parts)}"
+            )
+        return Produced(dict(artifact.validation), artifact=self.store.save(artifact))
+
+    def _learn(self, catalogue: Catalogue, domain: Domain) -> Produced:
+        """Fit on train, score on validation; in the final stage open the test split, once, and predict."""
+        task, baseline = catalogue.task(str(self.spec.task)), self.spec.baseline
+        door = self._door(domain)
+        context = self._context(door)
+        if baseline is None:
+            model = task.fit(context, self.store.load(self.payload["artifact"]))
+        else:
+            model = task.fit_baseline(baseline, context)
+        score = _primary_score(task, model)
+        validation = {name: float(value) for name, value in model.validation.items()}
+        if self.spec.stage == "tune":
+            return Produced(validation, score)
+        self.test_openings += 1
+        split = door.open_test(task.card.part)
+        if baseline is not None:
+            predictions = task.predict_baseline(baseline, context, model, split)
+            return Produced(validation, score, predictions=predictions)
+        predictions = task.predict(context, model, split)
+        exhibits = tuple(task.exhibits(context, model, split))
+        return Produced(validation, score, predictions=predictions, exhibits=exhibits)
+
+    def _write(self, produced: Produced) -> None:
+        """Put the trial's folder into place; a pretraining goes to the cache too, for every later run."""
+        key = self.payload["key"]
+        result = {
+            "schema": RESULT_SCHEMA,
+            **self.row,
+            "spec": self.payload["spec"],
+            "test_openings": self.test_openings,
+        }
+        tables = {"curves": curves_table(key, self.log.curves)}
+        if produced.predictions is not None:
+            tables |= prediction_tables(key, produced.predictions)
+        files = result_files(result, tables) | exhibit_files(produced.exhibits)
+        if self._pretrains:
+            write_folder(self.cache / "pretraining" / key, files)
+        write_folder(self.run.trial(key), files)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.log.clear()
+
+
+def _primary_score(task: Task, model: FittedModel) -> float:
+    metric = task.card.primary.metric
+    if metric not in model.validation:
+        raise ValueError(
+            f"task {task.card.name!r} is judged by {metric!r}, its validation scores are "
+            f"{sorted(model.validation)}"
+        )
+    score = float(model.validation[metric])
+    if not math.isfinite(score):
+        raise ValueError(f"validation score {metric!r} is {score}: training diverged")
+    return score
+
+
+def adopt_pretraining(key: str, *, run: RunFolder, cache: Path) -> bool:
+    """Take the result of a pretraining that an earlier run left in the cache; whether there was one."""
+    source = cache / "pretraining" / key
+    if not (source / "result.json").is_file():
+        return False
+    result = json.loads((source / "result.json").read_bytes()) | {"cached": True}
+    copy_folder(source, run.trial(key), result=result_files(result, {})["result.json"])
+    return True
+
+
+@functools.lru_cache(maxsize=4)
+def _catalogue(plugins: tuple[str, ...]) -> Catalogue:
+    """The catalogue of this process; loading a plug-in twice would declare it twice."""
+    return Catalogue.load(plugins)
+
+
+def _check_same_code(spec: TrialSpec, catalogue: Catalogue) -> None:
+    """A plug-in that was edited since the run was planned would give results under a wrong identity."""
+    planned = [(catalogue.tasks, spec.task, spec.task_plugin)]
+    if spec.stage == "pretrain":
+        planned = [(catalogue.strategies, spec.strategy, spec.strategy_plugin)]
+    for entries, name, digest in planned:
+        if name is not None and name in entries and entries[name].digest != digest:
+            raise InputError(
+                f"plug-in {entries[name].origin} has changed since this run began",
+                mend="give the same command again: changed strategies and tasks are run anew",
+            )
+
+
+def _new_row(payload: Payload) -> dict[str, Any]:
+    """The trial's row of `trials.parquet`, as far as it is known before the work."""
+    spec = payload["spec"]
+    hyperparameters = "pretraining_hyperparameters" if spec["stage"] == "pretrain" else "hyperparameters"
+    return {
+        "key": payload["key"],
+        **{
+            name: spec[name] for name in ("stage", "strategy", "baseline", "task", "seed", "pretraining_seed")
+        },
+        "protocols": payload["protocols"],
+        "draw": payload["draw"],
+        "status": "failed",
+        "error": None,
+        "hyperparameters": spec[hyperparameters],
+        "validation_score": None,
+        "validation": {},
+        "started": utc_now(),
+        "finished": None,
+        "device": payload["device"],
+        "threads": payload["threads"],
+        "cached": False,
+        "artifact": payload["artifact"],
+    }
+
+
+def _last_line(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]

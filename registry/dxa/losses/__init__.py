@@ -1,0 +1,1 @@
+"""Losses of scans: perceptual features, R images, and the divergence of a latent from its prior."""

@@ -1,0 +1,1 @@
+"""Networks: the scan encoder that every arm shares, the generator, the autoencoder, and their weights."""

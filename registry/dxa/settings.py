@@ -1,0 +1,52 @@
+"""What a suite may set for the DXA domain; the same for every arm, so it can never favour one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from registry.dxa.imaging import GRID
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class DxaSettings(BaseModel):
+    """The `[settings]` table of a suite.
+
+    Parameters
+    ----------
+    backbone
+        Name of a timm model; its weights are what a strategy hands on. The default is small, and its
+        ImageNet weights come with the installation.
+    scan_reduction
+        Pixels that are averaged per side: 1 keeps 150 x 109, 2 makes 75 x 55.
+    latent_size
+        Numbers that a variational autoencoder keeps of a scan.
+    pretraining_steps, pretraining_batch_size
+        Length of a pretraining, and scans per step.
+    finetuning_epochs, finetuning_batch_size
+        Passes over the labelled train scans of a task that trains, and scans per step.
+
+    Examples
+    --------
+    >>> DxaSettings(scan_reduction=1).scan_size
+    (150, 109)
+    >>> DxaSettings().scan_size
+    (75, 55)
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    backbone: str = "tf_efficientnet_lite0"
+    scan_reduction: Annotated[int, Field(ge=1, le=6)] = 2
+    latent_size: Count = 128
+    pretraining_steps: Count = 480
+    pretraining_batch_size: Count = 8
+    finetuning_epochs: Count = 10
+    finetuning_batch_size: Count = 8
+
+    @property
+    def scan_size(self) -> tuple[int, int]:
+        """Height and width of a scan after reduction, in pixels."""
+        return -(-GRID.rows // self.scan_reduction), -(-GRID.columns // self.scan_reduction)

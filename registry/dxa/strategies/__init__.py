@@ -1,0 +1,1 @@
+"""Pretraining strategies of the DXA domain, one file each."""

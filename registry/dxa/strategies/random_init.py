@@ -1,0 +1,29 @@
+"""No pretraining: the untrained encoder that the autoencoders start from."""
+
+from __future__ import annotations
+
+from registry.contracts import Artifact, Strategy, TrialContext, strategy
+
+
+@strategy(
+    "random_init",
+    title="Random",
+    provides={"encoder"},
+    domain="dxa",
+    factors={"initialisation": "linear regime, batch statistics of train scans"},
+    summary="Untrained weights: the initialisation that the autoencoders start from.",
+)
+class RandomInit(Strategy):
+    """Hands on untrained weights."""
+
+    def pretrain(self, context: TrialContext) -> Artifact:
+        """Draw the weights by the trial's seed and measure batch statistics on train scans."""
+        from registry.dxa.models.weights import weights_of  # noqa: PLC0415
+        from registry.dxa.strategies.start import begin, initial_encoder  # noqa: PLC0415
+
+        start = begin(context)
+        encoder = initial_encoder(start, context.seed)
+        return Artifact(
+            parts={"encoder": weights_of(encoder)},
+            metadata={"architecture": start.architecture.metadata(), "source": "random"},
+        )

@@ -1,0 +1,1 @@
+"""Training: scans as networks read them, the shared loop, checkpoints, device and random numbers."""

@@ -1,0 +1,73 @@
+"""Training an autoencoder of scans, as the factors of its strategy say."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from registry.contracts import Artifact, TrialContext
+from registry.dxa.losses.perceptual import PerceptualNetwork
+from registry.dxa.losses.scan_loss import ScanLoss
+from registry.dxa.models.initialization import set_modes
+from registry.dxa.models.vae import ScanVae
+from registry.dxa.strategies.start import PART, begin, initial_encoder
+from registry.dxa.tasks.image_metrics import score_scans
+from registry.dxa.training.loop import Group, Recipe, Terms, train
+from registry.dxa.training.scans import load_scans
+
+
+def train_autoencoder(context: TrialContext) -> Artifact:
+    """Train on the train scans, score on the validation scans."""
+    start = begin(context)
+    encoder = initial_encoder(start, context.seed)
+    scans = torch.from_numpy(start.train_scans)
+    vae = ScanVae(start.architecture, encoder, mean_scan=scans.mean(0))
+    vae.to(start.device).to(memory_format=torch.channels_last)
+    scans = scans.to(start.device)
+    network = PerceptualNetwork().to(start.device).to(memory_format=torch.channels_last)
+    scan_loss = ScanLoss(scans, context.factors, network)
+
+    def losses(indices: NDArray[np.int64]) -> Terms:
+        batch = scans[torch.from_numpy(indices)].contiguous(memory_format=torch.channels_last)
+        return scan_loss(indices, vae(batch))
+
+    set_modes(vae, train_batch_norm=False)
+    rate = float(context.hyperparameters["learning_rate"])
+    # The latent heads read a thousand features and more: like the encoder, they need small steps.
+    encoding = [vae.encoder, vae.mean, vae.log_variance]
+    groups = [
+        Group(
+            [parameter for module in encoding for parameter in module.parameters()],
+            rate * float(context.hyperparameters["encoder_rate_factor"]),
+        ),
+        Group(list(vae.generator.parameters()), rate),
+    ]
+    recipe = Recipe(start.settings.pretraining_steps, start.settings.pretraining_batch_size)
+    train(context, vae, groups, recipe, examples=len(scans), losses=losses)
+
+    validation = load_scans(context.open_split(PART, "validation"), start.settings.scan_reduction)
+    scores = score_scans(validation, reconstruct(vae, validation, start.device))
+    return Artifact(
+        parts=vae.parts(),
+        metadata={
+            "architecture": start.architecture.metadata(),
+            "source": "trained on the cohort",
+            "factors": dict(context.factors),
+            "perceptual_network": network.source,
+        },
+        validation={name: float(values.mean()) for name, values in scores.items()},
+    )
+
+
+def reconstruct(
+    vae: ScanVae, scans: NDArray[np.float32], device: torch.device, *, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Send (n, 6, height, width) scans through the latent's mean and back; leaves evaluation mode on."""
+    vae.eval()
+    with torch.inference_mode():
+        batches = [
+            vae(batch.to(device).contiguous(memory_format=torch.channels_last)).scans.cpu().contiguous()
+            for batch in torch.split(torch.from_numpy(scans), batch_size)
+        ]
+    return torch.cat(batches).numpy()

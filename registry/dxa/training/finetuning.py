@@ -1,0 +1,155 @@
+"""Fine-tuning an encoder for measures of a scan: a linear head on its features, all weights trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from registry.contracts import Artifact, DataError, FittedModel, InputError, TrialContext
+from registry.dxa.models.architecture import Architecture
+from registry.dxa.models.encoder import ScanEncoder
+from registry.dxa.models.initialization import calibrate_batch_statistics, set_modes
+from registry.dxa.models.vae import load_encoder
+from registry.dxa.settings import DxaSettings
+from registry.dxa.training.compute import derived_seed, prepare
+from registry.dxa.training.loop import Group, Recipe, Selection, Terms, train
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelledScans:
+    """Scans with the measures to learn.
+
+    Attributes
+    ----------
+    scans
+        (n, 6, height, width) counts.
+    values
+        (n, m) true measures.
+    """
+
+    scans: NDArray[np.float32]
+    values: Values
+
+
+class Regressor(nn.Module):
+    """Encoder, mean over the feature map, linear head.
+
+    Parameters
+    ----------
+    encoder
+        With its initial weights.
+    mean, scale
+        (m,) of the train targets: the head predicts standardised values.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, encoder: ScanEncoder, mean: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.head = nn.Linear(encoder.feature_shape[0], len(mean))
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, scans: Tensor) -> Tensor:
+        """(n, 6, height, width) counts -> (n, m) standardised measures."""
+        standardised: Tensor = self.head(self.encoder(scans).mean((2, 3)))
+        return standardised
+
+    def predict(self, scans: NDArray[np.float32], *, batch_size: int = 32) -> Values:
+        """(n, m) measures in their units; the module ends in evaluation mode."""
+        self.eval()
+        device = self.head.weight.device
+        with torch.inference_mode():
+            batches = [
+                self(batch.to(device).contiguous(memory_format=torch.channels_last)).float()
+                for batch in torch.split(torch.from_numpy(scans), batch_size)
+            ]
+            return (torch.cat(batches) * self.scale + self.mean).cpu().numpy().astype(np.float64)
+
+
+def finetune(
+    context: TrialContext,
+    artifact: Artifact,
+    train_data: LabelledScans,
+    validation_data: LabelledScans,
+    score: Callable[[Values, Values], float],
+) -> FittedModel:
+    """Train encoder and head; keep the epoch with the largest `score` on validation.
+
+    Hyperparameters: `learning_rate` of the encoder, `head_rate_factor` (of the head, relative to it) and
+    `batch_norm`: `frozen` keeps the statistics measured on the train scans, `trained` follows the batches.
+
+    Raises
+    ------
+    DataError
+        If a measure has the same value in every train scan.
+    InputError
+        If the weights were made for scans of another size.
+    """
+    device = prepare(context)
+    settings = DxaSettings(**context.settings)
+    regressor = _start(artifact, train_data, derived_seed(context.seed, "head"))
+    regressor.to(device).to(memory_format=torch.channels_last)
+    scans = torch.from_numpy(train_data.scans).to(device)
+    targets = torch.from_numpy(train_data.values).float().to(device)
+    targets = (targets - regressor.mean) / regressor.scale
+    train_batch_norm = context.hyperparameters["batch_norm"] == "trained"
+
+    def losses(indices: NDArray[np.int64]) -> Terms:
+        set_modes(regressor, train_batch_norm=train_batch_norm)
+        chosen = torch.from_numpy(indices)
+        batch = scans[chosen].contiguous(memory_format=torch.channels_last)
+        return {"regression": functional.smooth_l1_loss(regressor(batch), targets[chosen])}
+
+    def evaluate() -> dict[str, float]:
+        return {"mean_r2": score(validation_data.values, regressor.predict(validation_data.scans))}
+
+    rate = float(context.hyperparameters["learning_rate"])
+    groups = [
+        Group(list(regressor.encoder.parameters()), rate),
+        Group(list(regressor.head.parameters()), rate * float(context.hyperparameters["head_rate_factor"])),
+    ]
+    per_epoch = max(1, len(scans) // settings.finetuning_batch_size)
+    recipe = Recipe(
+        per_epoch * settings.finetuning_epochs, settings.finetuning_batch_size, warmup=0.15, clip_norm=2.0
+    )
+    selection = Selection(evaluate, "mean_r2", "max", every=per_epoch)
+    scores = train(
+        context, regressor, groups, recipe, examples=len(scans), losses=losses, selection=selection
+    )
+    return FittedModel(regressor, scores)
+
+
+def _start(artifact: Artifact, data: LabelledScans, head_seed: int) -> Regressor:
+    """The regressor before training; the head's start depends on `head_seed` alone, not on the arm."""
+    architecture = Architecture.of(artifact)
+    size = data.scans.shape[2:]
+    if size != (architecture.height, architecture.width):
+        raise InputError(
+            f"the weights were made for scans of {architecture.height} x {architecture.width} pixels, "
+            f"these have {size[0]} x {size[1]}",
+            mend="use the same 'scan_reduction' for pretraining and tasks",
+        )
+    scale = data.values.std(0)
+    if not (scale > 0).all():
+        raise DataError(
+            f"target {int(np.argmin(scale))} has the same value in every train scan",
+            mend="declare a cohort with more train scans",
+        )
+    encoder = ScanEncoder(architecture)
+    load_encoder(encoder, artifact)
+    calibrate_batch_statistics(encoder, torch.from_numpy(data.scans))
+    torch.manual_seed(head_seed)
+    mean = torch.from_numpy(data.values.mean(0)).float()
+    return Regressor(encoder, mean, torch.from_numpy(scale).float())

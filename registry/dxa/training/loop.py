@@ -1,0 +1,236 @@
+"""The training loop that every strategy and task shares.
+
+All randomness of step i is a function of (seed, i), and so is the learning rate: a checkpoint holds weights,
+optimiser and step alone, and an interrupted training that resumes equals one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from registry.contracts import TrialContext
+from registry.dxa.training.checkpoint import load_checkpoint, save_checkpoint
+from registry.dxa.training.compute import autocast, derived_seed
+
+#: Losses by name, as weighted in the sum that is minimised.
+Terms = Mapping[str, Tensor]
+CHECKPOINT_SECONDS = 30.0
+
+
+class DivergedError(RuntimeError):
+    """A loss is no longer a number; the trial has failed."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate."""
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how a module is trained: AdamW, linear warm-up, cosine decay, clipped gradients.
+
+    Parameters
+    ----------
+    steps, batch_size
+        Length, and scans per step.
+    warmup
+        Fraction of the steps over which the learning rate rises.
+    final
+        Learning rate at the end, as a fraction of the peak.
+    weight_decay, betas, clip_norm
+        Of AdamW, and the largest norm of a gradient.
+    """
+
+    steps: int
+    batch_size: int
+    warmup: float = 0.05
+    final: float = 0.01
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip_norm: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate at `step` as a fraction of the peak.
+
+        Examples
+        --------
+        >>> recipe = Recipe(steps=100, batch_size=8, warmup=0.1, final=0.0)
+        >>> [round(recipe.rate(step), 3) for step in (0, 9, 55, 100)]
+        [0.1, 1.0, 0.5, 0.0]
+        """
+        warmup = max(1, round(self.warmup * self.steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = (step - warmup) / max(1, self.steps - warmup)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Keeps the weights that score best on the validation split.
+
+    Parameters
+    ----------
+    evaluate
+        Scores by name, of the module as it stands.
+    metric, direction
+        The score that decides, and whether it should be large (`max`) or small (`min`).
+    every
+        Steps between evaluations; the last step is always evaluated.
+    """
+
+    evaluate: Callable[[], Mapping[str, float]]
+    metric: str
+    direction: str
+    every: int
+
+    def better(self, scores: Mapping[str, float], best: Mapping[str, float]) -> bool:
+        """Whether `scores` beat `best`; anything beats nothing."""
+        if not best:
+            return True
+        sign = 1 if self.direction == "max" else -1
+        return sign * scores[self.metric] > sign * best[self.metric]
+
+
+@dataclass
+class _Progress:
+    step: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def batch_indices(count: int, batch_size: int, step: int, seed: int) -> NDArray[np.int64]:
+    """Which of `count` examples step `step` reads: a new order every epoch, incomplete batches left out."""
+    batch_size = min(batch_size, count)
+    epoch, position = divmod(step, count // batch_size)
+    order = np.random.default_rng(derived_seed(seed, "order", epoch)).permutation(count)
+    return order[position * batch_size : (position + 1) * batch_size]
+
+
+def train(
+    context: TrialContext,
+    module: nn.Module,
+    groups: Sequence[Group],
+    recipe: Recipe,
+    *,
+    examples: int,
+    losses: Callable[[NDArray[np.int64]], Terms],
+    selection: Selection | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> dict[str, float]:
+    """Train `module` in place and return the scores of the weights that it is left with.
+
+    Parameters
+    ----------
+    context
+        Seed, number format, where checkpoints go and progress is told.
+    module
+        What is trained; its modes (`train`, `eval`) are left as the caller set them.
+    groups
+        Its parameters with their learning rates.
+    recipe
+        Length, schedule and optimiser.
+    examples
+        How many examples there are to draw batches from.
+    losses
+        Terms of the loss for a batch of indices; their sum is minimised.
+    selection
+        Where given, the module ends with the weights that scored best; otherwise with the last ones.
+    checkpoint_seconds
+        Time between checkpoints.
+
+    Returns
+    -------
+    dict[str, float]
+        Scores of the kept weights; empty without `selection`.
+
+    Raises
+    ------
+    DivergedError
+        If a term of the loss is infinite or no number; names step and term.
+    """
+    optimizer = torch.optim.AdamW(
+        [{"params": list(group.parameters), "lr": group.learning_rate} for group in groups],
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+    )
+    parameters = [parameter for group in groups for parameter in group.parameters]
+    progress = _resume(context, module, optimizer)
+    saved = time.monotonic()
+    while progress.step < recipe.steps:
+        step = progress.step
+        torch.manual_seed(derived_seed(context.seed, "step", step))
+        for options, group in zip(optimizer.param_groups, groups, strict=True):
+            options["lr"] = group.learning_rate * recipe.rate(step)
+        with autocast(context):
+            terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        _refuse_divergence(values, step)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        optimizer.step()
+        progress.step += 1
+        context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)
+        if selection and (progress.step % selection.every == 0 or progress.step == recipe.steps):
+            _select(context, module, selection, progress, recipe.steps)
+        if time.monotonic() - saved >= checkpoint_seconds and progress.step < recipe.steps:
+            _save(context, module, optimizer, progress)
+            saved = time.monotonic()
+    if selection:
+        module.load_state_dict(progress.best_weights)
+    return progress.best
+
+
+def _refuse_divergence(values: Mapping[str, float], step: int) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise DivergedError(f"training diverged: term {name!r} of the loss is {value} at step {step + 1}")
+
+
+def _select(
+    context: TrialContext, module: nn.Module, selection: Selection, progress: _Progress, steps: int
+) -> None:
+    scores = dict(selection.evaluate())
+    context.report(progress.step, steps, **{f"validation_{name}": value for name, value in scores.items()})
+    if selection.better(scores, progress.best):
+        progress.best = scores
+        progress.best_weights = copy.deepcopy(module.state_dict())
+
+
+def _save(
+    context: TrialContext, module: nn.Module, optimizer: torch.optim.Optimizer, progress: _Progress
+) -> None:
+    save_checkpoint(
+        context.scratch,
+        {
+            "step": progress.step,
+            "module": module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "best": progress.best,
+            "best_weights": progress.best_weights,
+        },
+    )
+
+
+def _resume(context: TrialContext, module: nn.Module, optimizer: torch.optim.Optimizer) -> _Progress:
+    state: dict[str, Any] | None = load_checkpoint(context.scratch, torch.device(context.device))
+    if state is None:
+        return _Progress()
+    module.load_state_dict(state["module"])
+    optimizer.load_state_dict(state["optimizer"])
+    return _Progress(state["step"], state["best"], state["best_weights"])

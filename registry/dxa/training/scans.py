@@ -1,0 +1,126 @@
+"""Scans as networks read them: checked, reduced by area averaging, channels first, in counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.contracts import DataError
+from registry.dxa.imaging import CHANNELS, GRID
+
+#: Height, width and channels of a stored scan.
+STORED_SHAPE = (*GRID.shape, len(CHANNELS))
+
+
+class ScanSplit(Protocol):
+    """What learning reads of one split of a cohort.
+
+    Attributes
+    ----------
+    scans
+        (n, 150, 109, 6) counts.
+    scan_ids, patients
+        (n,) names of scans and of the patients they belong to.
+    """
+
+    @property
+    def scans(self) -> NDArray[Any]: ...  # noqa: D102
+    @property
+    def scan_ids(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def patients(self) -> Sequence[str]: ...  # noqa: D102
+
+    def measures(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """(n, k) true values of the named measures."""
+
+
+def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
+    """Read every scan of `split` into memory.
+
+    Parameters
+    ----------
+    split
+        One split of a cohort.
+    reduction
+        Pixels averaged per side; an incomplete last block averages the pixels that it has.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        (n, 6, ceil(150 / reduction), ceil(109 / reduction)) counts.
+
+    Raises
+    ------
+    DataError
+        If the scans have another shape or type, or hold a value that is no number; names the first such scan.
+    """
+    scans = split.scans
+    if scans.ndim != 4 or scans.shape[1:] != STORED_SHAPE:
+        raise DataError(
+            f"scans have the shape {scans.shape}, expected (n, {', '.join(map(str, STORED_SHAPE))})",
+            mend="make or import the cohort again",
+        )
+    if not len(scans):
+        raise DataError("the split has no scans", mend="declare a cohort with scans in every split")
+    if scans.dtype.kind not in "uif":
+        raise DataError(
+            f"scans are of type {scans.dtype}, expected counts", mend="make or import the cohort again"
+        )
+    reduced = np.empty((len(scans), 6, *_reduced_size(reduction)), np.float32)
+    for index, scan in enumerate(scans):
+        reduced[index] = reduce_scan(np.asarray(scan, np.float32), reduction).transpose(2, 0, 1)
+        if not np.isfinite(reduced[index]).all():
+            raise DataError(
+                f"scan {split.scan_ids[index]!r} holds values that are not numbers",
+                mend="make or import the cohort again, or leave this scan out",
+            )
+    return reduced
+
+
+def load_measures(split: ScanSplit, names: Sequence[str]) -> NDArray[np.float64]:
+    """Read the true values of the named measures.
+
+    Raises
+    ------
+    DataError
+        If a value is missing; names the scan and the measure.
+    """
+    values = np.asarray(split.measures(names), np.float64)
+    if values.shape != (len(split.scan_ids), len(names)):
+        raise DataError(
+            f"measures have the shape {values.shape}, expected {(len(split.scan_ids), len(names))}",
+            mend="make or import the cohort again",
+        )
+    missing = np.argwhere(~np.isfinite(values))
+    if len(missing):
+        scan, measure = missing[0]
+        raise DataError(
+            f"measure {names[measure]!r} of scan {split.scan_ids[scan]!r} is missing",
+            mend="complete it, or leave this scan out of the cohort",
+        )
+    return values
+
+
+def reduce_scan(scan: NDArray[np.float32], reduction: int) -> NDArray[np.float32]:
+    """Average blocks of `reduction` x `reduction` pixels of a (height, width, channels) scan.
+
+    Examples
+    --------
+    >>> reduce_scan(np.arange(6, dtype=np.float32).reshape(2, 3, 1), 2)[..., 0]
+    array([[2. , 3.5]], dtype=float32)
+    """
+    if reduction == 1:
+        return scan
+    for axis in (0, 1):
+        starts = np.arange(0, scan.shape[axis], reduction)
+        sizes = np.diff([*starts, scan.shape[axis]]).astype(np.float32)
+        totals = np.add.reduceat(scan, starts, axis=axis)
+        scan = np.divide(totals, sizes.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1)), dtype=np.float32)
+    return scan
+
+
+def _reduced_size(reduction: int) -> tuple[int, int]:
+    return -(-GRID.rows // reduction), -(-GRID.columns // reduction)

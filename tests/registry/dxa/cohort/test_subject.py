@@ -1,0 +1,162 @@
+"""A simulated patient: truth, plausibility, determinism."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from registry.dxa.cohort.bodies import body_model
+from registry.dxa.cohort.composition import bone_mineral_g, fat_fraction
+from registry.dxa.cohort.measures import ANTHROPOMETRY, COMPOSITION, MEASURES
+from registry.dxa.cohort.phenotypes import Phenotypes
+from registry.dxa.cohort.rig import REGIONS
+from registry.dxa.cohort.specification import CohortSpecification
+from registry.dxa.cohort.splits import PlannedPatient
+from registry.dxa.cohort.subject import Patient, simulate_patient
+from registry.dxa.imaging.channels import MAXIMUM_CODE
+from registry.dxa.imaging.geometry import GRID
+from registry.dxa.imaging.scanner import Scanner
+
+COUNTS = {"train": 8, "validation": 1, "test": 1}
+
+
+def _specification(**options: object) -> CohortSpecification:
+    return CohortSpecification.read({"seed": 3, "pretraining": COUNTS, "paired": COUNTS, **options}, "test")
+
+
+def test_every_measure_is_there_finite_and_positive(patients: list[Patient]) -> None:
+    assert (len(ANTHROPOMETRY), len(COMPOSITION)) == (15, 13)
+    for patient in patients:
+        for visit in patient.visits:
+            assert set(visit.measures) == set(MEASURES)
+            assert all(np.isfinite(value) and value > 0 for value in visit.measures.values())
+
+
+def test_totals_are_the_sums_of_the_maps(patients: list[Patient]) -> None:
+    for patient in patients:
+        visit = patient.visits[0]
+        mass = visit.composition.densities_g_cm2.sum(axis=(0, 1)) * GRID.pixel_area_cm2 / 1000.0
+        values = visit.measures
+        for measure, expected in zip(("total_fat_kg", "total_lean_kg", "total_bmc_kg"), mass, strict=True):
+            assert values[measure] == pytest.approx(expected, rel=1e-6)
+        assert values["total_mass_kg"] == pytest.approx(mass.sum(), rel=1e-6)
+        parts = {name: visit.composition.region == REGIONS.index(name) for name in REGIONS}
+        arm = visit.composition.densities_g_cm2[parts["arm_left"] | parts["arm_right"]]
+        assert values["arm_fat_kg"] == pytest.approx(arm[:, 0].sum() * GRID.pixel_area_cm2 / 1000, rel=1e-6)
+
+
+def test_the_mineral_asked_for_is_on_the_map(patients: list[Patient]) -> None:
+    for patient in patients:
+        visit = patient.visits[0]
+        volume_l = visit.composition.thickness_cm.sum() * GRID.pixel_area_cm2 / 1000.0
+        wanted = bone_mineral_g(visit.phenotypes, visit.rest.stature_cm, volume_l, 1.0)
+        assert visit.measures["total_bmc_kg"] * 1000 == pytest.approx(wanted, rel=0.5)
+
+
+def test_the_fat_asked_for_is_in_the_body() -> None:
+    specification = _specification(composition={"fat_sd": 0.0})
+    for number, (sex, age) in enumerate((("male", 40.0), ("female", 60.0), ("female", 30.0))):
+        visit = simulate_patient(specification, PlannedPatient(number, "a", sex, age, 1)).visits[0]  # type: ignore[arg-type]
+        volume_l = visit.composition.thickness_cm.sum() * GRID.pixel_area_cm2 / 1000.0
+        wanted = fat_fraction(visit.phenotypes, volume_l / (visit.rest.stature_cm / 100) ** 2, 0.0)
+        assert visit.measures["total_fat_kg"] / visit.mass_kg == pytest.approx(wanted, abs=0.025)
+
+
+def test_fat_follows_deurenberg_within_its_range() -> None:
+    phenotypes = Phenotypes("male", 40.0, 0.5, 0.5, 0.5, 0.5, (1 / 3, 1 / 3, 1 / 3))
+    assert fat_fraction(phenotypes, 25.0, 0.0) == pytest.approx(
+        (1.2 * 25 + 0.23 * 40 - 10.8 - 5.4) / 100, abs=1e-3
+    )
+    assert fat_fraction(phenotypes, 60.0, 0.0) < 0.52
+    assert fat_fraction(phenotypes, 10.0, 0.0) > 0.07
+
+
+def test_densities_are_not_negative_and_lie_inside_the_body(patients: list[Patient]) -> None:
+    for patient in patients:
+        composition = patient.visits[0].composition
+        assert composition.densities_g_cm2.min() >= 0.0
+        assert composition.densities_g_cm2[composition.thickness_cm < 1e-6].max() < 1e-6
+        assert (composition.region[composition.thickness_cm > 0.5] >= 0).all()
+
+
+def test_codes_are_14_bits_and_the_phases_stay_in_order(patients: list[Patient]) -> None:
+    for patient in patients:
+        codes = patient.visits[0].scan.codes
+        assert codes.shape == (150, 109, 6)
+        assert codes.dtype == np.uint16
+        assert codes.max() <= MAXIMUM_CODE
+        noise_free = Scanner(photons=None).scan(
+            patient.visits[0].composition.densities_g_cm2, np.random.default_rng()
+        )
+        channels = noise_free.codes.astype(int)
+        unsaturated = channels.max(axis=-1) < MAXIMUM_CODE
+        assert (channels[unsaturated][:, 2:4] > channels[unsaturated][:, :2]).all()
+        assert (channels[unsaturated][:, 4:6] > channels[unsaturated][:, :2]).all()
+
+
+def test_the_body_lies_in_the_field_with_hands_off_the_border(patients: list[Patient]) -> None:
+    for patient in patients:
+        thickness = patient.visits[0].composition.thickness_cm
+        border = np.concatenate([thickness[0], thickness[-1], thickness[:, 0], thickness[:, -1]])
+        assert (border == 0).all()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
+    planned = PlannedPatient(4, "S000004", "female", 50.0, 1)
+    first, second = (simulate_patient(_specification(), planned).visits[0] for _ in range(2))
+    assert first.scan.codes.tobytes() == second.scan.codes.tobytes()
+    assert first.rest.vertices_cm.tobytes() == second.rest.vertices_cm.tobytes()
+    assert first.measures == second.measures
+    other = CohortSpecification.read({"seed": 4, "pretraining": COUNTS, "paired": COUNTS}, "test")
+    assert simulate_patient(other, planned).visits[0].scan.codes.tobytes() != first.scan.codes.tobytes()
+
+
+def test_a_second_visit_is_the_same_person_lying_anew(patients: list[Patient]) -> None:
+    first, second = patients[1].visits
+    assert second.phenotypes.age_years > first.phenotypes.age_years
+    assert second.rest.stature_cm == pytest.approx(first.rest.stature_cm, rel=0.03)
+    assert second.mass_kg == pytest.approx(first.mass_kg, rel=0.25)
+    assert not np.array_equal(first.scan.codes, second.scan.codes)
+
+
+def test_left_is_not_a_copy_of_right(patients: list[Patient]) -> None:
+    for limb in (
+        "circumference_bicep_{}_cm",
+        "circumference_calf_{}_cm",
+        "circumference_thigh_{}_cm",
+        "volume_arm_{}_l",
+    ):
+        left = np.array([p.visits[0].measures[limb.format("left")] for p in patients])
+        right = np.array([p.visits[0].measures[limb.format("right")] for p in patients])
+        difference = np.abs(left - right) / ((left + right) / 2)
+        assert (difference > 1e-4).all()
+        assert difference.max() < 0.20
+
+
+def test_the_distilled_model_is_symmetric() -> None:
+    model = body_model()
+    mean = model.mean_body.vertices_cm
+    np.testing.assert_allclose(mean[model.mirror] * [-1, 1, 1], mean, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_adults_fall_into_published_ranges() -> None:
+    specification = _specification()
+    generator = np.random.default_rng(8)
+    for sex, mineral, density, fat, mass in (
+        ("male", (2.3, 2.9), (1.05, 1.25), (15, 38), (65, 95)),
+        ("female", (1.8, 2.3), (0.97, 1.17), (25, 50), (55, 82)),
+    ):
+        visits = [
+            simulate_patient(
+                specification, PlannedPatient(n, "a", sex, float(generator.uniform(20, 75)), 1)
+            ).visits[0]  # type: ignore[arg-type]
+            for n in range(40)
+        ]
+        table = {name: np.array([visit.measures[name] for visit in visits]) for name in MEASURES}
+        assert mineral[0] < table["total_bmc_kg"].mean() < mineral[1]
+        assert density[0] < table["total_bmd_g_cm2"].mean() < density[1]
+        assert mass[0] < table["total_mass_kg"].mean() < mass[1]
+        percent = 100 * table["total_fat_kg"] / table["total_mass_kg"]
+        assert fat[0] < percent.mean() < fat[1]
+        assert np.percentile(percent, 90) - np.percentile(percent, 10) > 8

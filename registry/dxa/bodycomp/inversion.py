@@ -14,6 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from registry.dxa.imaging.attenuation import BeamMode, attenuation_tables
+from registry.dxa.imaging.channels import MAXIMUM_CODE, decode
 from registry.dxa.imaging.materials import COMPONENTS
 
 Array = npt.NDArray[np.float64]
@@ -24,6 +25,8 @@ MAXIMUM_ITERATIONS = 12
 TOLERANCE_G_CM2 = 1e-7
 # No step may be longer: the exponentials stay finite wherever a wild channel sends the search.
 LONGEST_STEP_G_CM2 = 20.0
+# A channel at the end of the scale tells nothing but that the beam was weak; the other channels decide.
+SATURATION_NEPERS = float(decode(MAXIMUM_CODE)) - 1e-9
 RANGE_G_CM2 = (-300.0, 400.0)
 
 
@@ -103,6 +106,20 @@ def solve_under_bone(
     return _solve(observed, densities, LEAN, MINERAL, mode)
 
 
+def solve_lean_alone(
+    attenuation: npt.ArrayLike, fat_g_cm2: npt.ArrayLike, start: npt.ArrayLike, mode: BeamMode = "polychromatic"
+) -> Solution:
+    """Lean tissue where the fat is known and there is no bone: one unknown, for pixels that hold no more.
+
+    Parameters are those of :func:`solve_under_bone`.
+    """
+    observed = np.ascontiguousarray(attenuation, dtype=np.float64)
+    densities = np.zeros((len(observed), len(COMPONENTS)))
+    densities[:, FAT] = fat_g_cm2
+    densities[:, LEAN] = np.maximum(np.asarray(start, dtype=np.float64) - densities[:, FAT], 0.5)
+    return _solve(observed, densities, LEAN, LEAN, mode)
+
+
 def _solve(observed: Array, start: Array, first: int, second: int, mode: BeamMode) -> Solution:
     tables = attenuation_tables(mode)
     densities, misfit, error_factor, converged = _gauss_newton(
@@ -114,6 +131,7 @@ def _solve(observed: Array, start: Array, first: int, second: int, mode: BeamMod
         tables["lo"].mass_attenuation_cm2_g,
         tables["hi"].phase_weights,
         tables["lo"].phase_weights,
+        SATURATION_NEPERS,
     )
     return Solution(densities, misfit, error_factor, converged)
 
@@ -139,7 +157,7 @@ def _spectral_sums(densities, coefficients, weights, first, second, signal, slop
 
 
 @njit(cache=True, error_model="numpy")
-def _gauss_newton(observed, start, first, second, mu_high, mu_low, weights_high, weights_low):  # type: ignore[no-untyped-def]
+def _gauss_newton(observed, start, first, second, mu_high, mu_low, weights_high, weights_low, saturation):  # type: ignore[no-untyped-def]
     """Weighted least squares over the channels of each pixel; weights are proportional to photon counts."""
     pixels = len(observed)
     phases = weights_high.shape[0]
@@ -156,19 +174,27 @@ def _gauss_newton(observed, start, first, second, mu_high, mu_low, weights_high,
             for energy in range(2):
                 for phase in range(phases):
                     count = signal[energy, phase]
-                    residual = observed[pixel, 2 * phase + energy] + np.log(count)
+                    attenuation = observed[pixel, 2 * phase + energy]
+                    if attenuation >= saturation:
+                        continue
+                    residual = attenuation + np.log(count)
+                    square += count * residual * residual
+                    if residual > -1.0 and residual < 1.0:
+                        # The score of Poisson counts; the logarithm of a few photons is biased.
+                        residual = -np.expm1(-residual)
                     j1, j2 = slopes[energy, phase, 0] / count, slopes[energy, phase, 1] / count
                     a11 += count * j1 * j1
                     a12 += count * j1 * j2
                     a22 += count * j2 * j2
                     b1 += count * j1 * residual
                     b2 += count * j2 * residual
-                    square += count * residual * residual
             determinant = a11 * a22 - a12 * a12
             misfit[pixel] = square
             error_factor[pixel] = np.sqrt(a22 / determinant)
             step1 = (a22 * b1 - a12 * b2) / determinant
             step2 = (a11 * b2 - a12 * b1) / determinant
+            if first == second:
+                step1, step2 = b1 / a11, 0.0
             if not (np.isfinite(step1) and np.isfinite(step2)):
                 break
             step1 = min(max(step1, -LONGEST_STEP_G_CM2), LONGEST_STEP_G_CM2)

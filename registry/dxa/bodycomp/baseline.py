@@ -48,7 +48,7 @@ class BaselineSettings:
     roughness_columns: float = 300.0
     scatter_g_cm2: float = 0.15
     scatter_share: float = 0.05
-    deficit_g_cm2: float = 8.0
+    deficit_g_cm2: float = 2.0
     first_below_weight: float = 0.03
     outlier_sds: float = 3.0
     first_rounds: int = 4

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -35,8 +36,6 @@ from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient, check_no_leak, plan_cohort
 from registry.dxa.cohort.store import SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES, verify
 from registry.dxa.cohort.subject import Patient, Visit, simulate_patient
-from registry.dxa.imaging.channels import CHANNELS
-from registry.dxa.imaging.geometry import GRID
 
 # Patients that one task simulates and one file of the unfinished cohort holds.
 CHUNK_PATIENTS = 8
@@ -274,42 +273,51 @@ def _pack(specification: CohortSpecification, chunks: list[_Chunk], partial: Pat
 def _pack_split(chunks: list[_Chunk], partial: Path, part: str, split: str) -> SplitRecord:
     folder = partial / part / split
     folder.mkdir(parents=True, exist_ok=True)
-    scans = sum(chunk.scans for chunk in chunks)
-    codes = np.lib.format.open_memmap(
-        folder / SCANS, mode="w+", dtype=np.uint16, shape=(scans, *GRID.shape, len(CHANNELS))
-    )
-    vertices: np.memmap[tuple[int, ...], np.dtype[np.float32]] | None = None
+    counts = {"resampled": 0, "reposed": 0, "saturated": 0}
     rows: list[dict[str, object]] = []
-    resampled = reposed = saturated = 0
-    for chunk in chunks:
-        arrays = _read_chunk(chunk.path)
-        if arrays is None:
-            raise DataError(f"{chunk.path} was damaged while the cohort was built", mend="build again")
-        stretch = slice(len(rows), len(rows) + len(arrays["codes"]))
-        codes[stretch] = arrays["codes"]
-        if "vertices" in arrays:
-            if vertices is None:
-                shape = (scans, *arrays["vertices"].shape[1:])
-                vertices = np.lib.format.open_memmap(
-                    folder / VERTICES, mode="w+", dtype=np.float32, shape=shape
-                )
-            vertices[stretch] = arrays["vertices"]
+    for arrays in map(_finished, chunks):
         rows += json.loads(arrays["rows"].tobytes())
-        resampled += int(arrays["resampled"])
-        reposed += int(arrays["reposed"])
-        saturated += int(arrays["saturated"])
-    codes.flush()
-    if vertices is not None:
-        vertices.flush()
-    polars.DataFrame(rows).select(SUBJECT_COLUMNS).write_parquet(folder / SUBJECTS)
+        counts = {name: count + int(arrays[name]) for name, count in counts.items()}
+    _pack_array(folder / SCANS, [(chunk, "codes") for chunk in chunks])
+    if part == "paired":
+        _pack_array(folder / VERTICES, [(chunk, "vertices") for chunk in chunks])
+    table = io.BytesIO()
+    polars.DataFrame(rows).select(SUBJECT_COLUMNS).write_parquet(table)
+    write_atomically(folder / SUBJECTS, table.getvalue())
     return SplitRecord(
         patients=len({row["patient"] for row in rows}),
-        scans=scans,
-        saturated_values=saturated,
-        resampled_bodies=resampled,
-        reposed_bodies=reposed,
+        scans=len(rows),
+        saturated_values=counts["saturated"],
+        resampled_bodies=counts["resampled"],
+        reposed_bodies=counts["reposed"],
         files={f"{part}/{split}/{path.name}": file_record(path) for path in sorted(folder.iterdir())},
     )
+
+
+def _pack_array(path: Path, sources: list[tuple[_Chunk, str]]) -> None:
+    """Write the arrays of chunks as one ``.npy``, a chunk at a time.
+
+    Written, not memory-mapped: on a full disk a write is an error, where a map would kill the process.
+    """
+    scans = sum(chunk.scans for chunk, _ in sources)
+    with path.open("wb") as stream:
+        for number, (chunk, name) in enumerate(sources):
+            array = np.ascontiguousarray(_finished(chunk)[name])
+            if number == 0:
+                header = np.lib.format.header_data_from_array_1_0(array) | {
+                    "shape": (scans, *array.shape[1:])
+                }
+                np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(array.tobytes())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _finished(chunk: _Chunk) -> dict[str, npt.NDArray[np.generic]]:
+    arrays = _read_chunk(chunk.path)
+    if arrays is None:
+        raise DataError(f"{chunk.path} was damaged while the cohort was built", mend="build again")
+    return arrays
 
 
 @contextmanager

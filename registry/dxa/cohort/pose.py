@@ -11,13 +11,15 @@ import numpy.typing as npt
 from registry.dxa.cohort.bodies import Array, Body, BodyModel, body_model
 from registry.dxa.cohort.rig import ARM_BONES, HAND_BONES, SIDES, bones_starting_with
 from registry.dxa.cohort.specification import PoseVariation
-from registry.dxa.imaging.geometry import GRID, Grid
+from registry.dxa.imaging.geometry import GRID
 
 # Angles that are tried for the upper arms; the rest pose holds them out by about 45 degrees.
 ARM_ANGLES_DEG = np.arange(10.0, 46.0, 2.5)
-FIELD_MARGIN_CM = 0.4
+# One empty pixel stays on every side.
+MARGIN_ACROSS_CM = GRID.column_spacing_cm
+MARGIN_ALONG_CM = GRID.row_spacing_cm
 # How much less the feet point when a body is too long for the field, step by step.
-FOOT_RELIEF_DEG = (0.0, 20.0, 40.0)
+FOOT_RELIEF_DEG = (20.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def fitting_arm_angles(
     within the field, the innermost, and the body will not fit.
     """
     chosen = []
-    limit = GRID.width_cm / 2 - FIELD_MARGIN_CM - variation.across_limit_cm
+    limit = GRID.width_cm / 2 - MARGIN_ACROSS_CM - variation.across_limit_cm
     for number, side in enumerate(SIDES):
         x, z = _forearm_by_angle(model, rest, pose, side)
         heights, half_width = _hip_outline(model, rest, side, pose.legs[number])
@@ -156,7 +158,7 @@ def fitting_arm_angles(
 
 
 def posed_within_field(model: BodyModel, rest: Body, pose: Pose) -> tuple[Body, int]:
-    """Pose a body; point its feet less where they would leave the field, as an operator does with tall people.
+    """Pose a body; point its feet less where they would leave the field, as is done with tall people.
 
     Returns
     -------
@@ -165,31 +167,34 @@ def posed_within_field(model: BodyModel, rest: Body, pose: Pose) -> tuple[Body, 
     changes
         How often the pose was changed.
     """
-    for changes, relief_deg in enumerate(FOOT_RELIEF_DEG):
-        left, right = pose.feet_point
+    left, right = pose.feet_point
+    body, changes = apply_pose(model, rest, pose), 0
+    longest = GRID.length_cm - 3 * MARGIN_ALONG_CM
+    while np.ptp(body.vertices_cm[:, 2]) > longest and changes < len(FOOT_RELIEF_DEG):
+        relief_deg = FOOT_RELIEF_DEG[changes]
         body = apply_pose(model, rest, replace(pose, feet_point=(left - relief_deg, right - relief_deg)))
-        if np.ptp(body.vertices_cm[:, 2]) < GRID.length_cm - 4 * FIELD_MARGIN_CM:
-            break
+        changes += 1
     return body, changes
 
 
-def place(body: Body, placement: Placement, grid: Grid = GRID) -> Body:
+def place(body: Body, placement: Placement) -> Body:
     """Lay a posed body on the table: rotate about the beam, centre along the body, shift."""
     turn = _rotation("y", placement.rotation_deg)
     vertices, joints = body.vertices_cm @ turn.T, body.joints_cm @ turn.T
     middle = (vertices[:, 2].max() + vertices[:, 2].min()) / 2
     # Long bodies are centred as well as needed to stay within the field.
-    room = max(0.0, (grid.length_cm - float(np.ptp(vertices[:, 2]))) / 2 - FIELD_MARGIN_CM)
+    room = max(0.0, (GRID.length_cm - float(np.ptp(vertices[:, 2]))) / 2 - MARGIN_ALONG_CM)
     along = float(np.clip(placement.along_cm, -room, room))
-    shift = np.array([placement.across_cm, 0.0, grid.length_cm / 2 + along - middle])
+    shift = np.array([placement.across_cm, 0.0, GRID.length_cm / 2 + along - middle])
     return Body(vertices + shift, joints + shift)
 
 
-def fits_field(body: Body, grid: Grid = GRID) -> bool:
-    """Whether the whole body lies within the field."""
+def fits_field(body: Body) -> bool:
+    """Whether the whole body lies within the field, an empty pixel around it."""
     across = float(np.abs(body.vertices_cm[:, 0]).max())
     low, high = float(body.vertices_cm[:, 2].min()), float(body.vertices_cm[:, 2].max())
-    return across < grid.width_cm / 2 and low > 0.0 and high < grid.length_cm
+    inside_across = across <= GRID.width_cm / 2 - MARGIN_ACROSS_CM
+    return inside_across and low >= MARGIN_ALONG_CM - 1e-9 and high <= GRID.length_cm - MARGIN_ALONG_CM + 1e-9
 
 
 _IDENTITY = np.eye(3)

@@ -29,6 +29,8 @@ MINERAL_SHARES = {
 REFERENCE_STATURE_CM = 170.0
 # Density of the ends of long bones over that of their shafts.
 SPONGY_DENSITY = 0.3
+# Width of the skull over that of the head with its ears.
+SKULL_WIDTH = 0.82
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ def _head(frame: _Frame) -> Array:
     head = frame.body.vertices_cm[np.isin(frame.model.skin.dominant_bone, bones)]
     low, high = head.min(axis=0), head.max(axis=0)
     height, depth = high[2] - low[2], high[1] - low[1]
-    centre = np.array([np.median(head[:, 0]), (low[1] + high[1]) / 2, high[2] - 0.38 * height])
-    half_width = float(np.percentile(np.abs(head[:, 0] - centre[0]), 85))
+    centre = (low + high) / 2
+    centre[2] = high[2] - 0.38 * height
+    half_width = SKULL_WIDTH * (high[0] - low[0]) / 2
     vault = (0.95 * half_width, 0.42 * depth, 0.36 * height)
     wall = 0.65 * frame.scale
     shell = ellipsoid_chords_cm(centre, vault, wall_cm=wall, grid=frame.grid)

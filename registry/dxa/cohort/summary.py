@@ -63,8 +63,8 @@ def adult_summary(folder: Path) -> polars.DataFrame:
 def principal_spectrum(split: Split, components: int = 64) -> npt.NDArray[np.float64]:
     """Share of the scans' variance that the first principal components hold, cumulated.
 
-    Scans are averaged over 2 x 2 pixels first. A cohort whose share rises fast is nearly linear, and then an order
-    of strategies on it proves little.
+    Scans are averaged over 2 x 2 pixels first. A cohort whose share rises fast is nearly linear, and then an
+    order of strategies on it proves little.
     """
     scans = np.asarray(split.scans[:, :, :-1], dtype=np.float32)
     count, rows, columns, channels = scans.shape

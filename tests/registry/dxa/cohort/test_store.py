@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -137,17 +137,22 @@ def test_the_number_of_workers_does_not_change_a_byte(
     assert _digests(tmp_path / "cohort") == _digests(cohort)
 
 
-def test_a_full_disk_is_one_message_and_nothing_that_looks_finished(
-    specification: CohortSpecification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("largest_file", [200_000, 1_800_000], ids=["while simulating", "while packing"])
+def test_a_disk_that_takes_no_more_is_one_message_and_nothing_that_looks_finished(
+    specification: CohortSpecification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_file: int
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    monkeypatch.setattr(build_module, "_simulate_chunk", lambda specification, chunk: full(chunk.path, b""))
-    with pytest.raises(DataError, match="No space left on device") as caught:
-        build_cohort(specification, tmp_path / "cohort", workers=1)
+    # The largest chunk of two patients has 1.4 MB, the largest packed file 2.0 MB.
+    monkeypatch.setattr(build_module, "CHUNK_PATIENTS", 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
+    try:
+        with pytest.raises(DataError, match="could not be written") as caught:
+            build_cohort(specification, tmp_path / "cohort", workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "free space" in caught.value.mend
     assert not (tmp_path / "cohort").exists()
+    assert not list(tmp_path.rglob("cohort.json"))
 
 
 @pytest.mark.parametrize(

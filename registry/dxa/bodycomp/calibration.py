@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -161,7 +161,3 @@ def _parse(text: str, name: str) -> Calibration:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"calibration {name} lacks {error}", mend=_MEND) from error
 
-
-def names(values: Sequence[float]) -> dict[str, float]:
-    """Thirteen values by the names of their measures."""
-    return {measure.name: float(value) for measure, value in zip(COMPOSITION, values, strict=True)}

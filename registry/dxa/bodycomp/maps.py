@@ -23,8 +23,8 @@ from registry.dxa.imaging.geometry import GRID, Grid
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-# About 0.3 g/cm2 of soft tissue.
-BODY_NEPERS = 0.06
+# About 0.15 g/cm2 of soft tissue: above what noise and the ripples of generated images reach.
+BODY_NEPERS = 0.03
 SMALLEST_BODY_PIXELS = 300
 # Median of the chi-square distribution with four degrees of freedom: six channels less two unknowns.
 _CHI_SQUARE_MEDIAN = 3.3567

@@ -47,8 +47,8 @@ class ScanAnalysis:
     flags
         Quality flags.
     maps, regions, landmarks
-        Areal densities and masks, index into ``REGIONS`` of each pixel, and what the regions were cut by; None
-        where there is no body.
+        Areal densities and masks, index into ``REGIONS`` of each pixel, and what the regions were cut by;
+        None where there is no body.
     """
 
     measures: dict[str, float]
@@ -193,7 +193,7 @@ def _flags(codes: npt.NDArray[np.generic], maps: CompositionMaps, landmarks: Lan
     saturated = (values <= 0) | (values >= MAXIMUM_CODE)
     border = np.concatenate([maps.body[0], maps.body[-1], maps.body[:, 0], maps.body[:, -1]])
     found: dict[Flag, bool] = {
-        "saturated": float(saturated.any(axis=1).mean()) > SATURATED_SHARE or maps.starved.any(),
+        "saturated": float(saturated.any(axis=1).mean()) > SATURATED_SHARE or bool(maps.starved.any()),
         "outside_field": int(border.sum()) > _BORDER_PIXELS,
         "limbs_touching": None in landmarks.armpits,
         "implausible": float(maps.impossible.sum()) > IMPOSSIBLE_SHARE * float(maps.body.sum()),

@@ -1,11 +1,11 @@
 """Soft tissue under bone: the fat that would be there, from the fat around it.
 
-Solved without bone, a pixel over bone shows far too little fat. Estimated is the smooth thickness t of a layer of
-fat (``layer``) whose fat runs along the upper edge of the apparent fat. A pixel is either free of bone, and then
-its apparent fat scatters about the layer's, or it holds bone, and then it lies below by an exponentially
-distributed amount. The most likely smooth t follows by expectation and maximisation: the expectation is each
-pixel's probability to be free of bone, the maximisation a weighted, penalised least-squares problem that is
-relaxed line by line.
+Solved without bone, a pixel over bone shows far too little fat. Estimated is the smooth thickness t of a
+layer of fat (``layer``) whose fat runs along the upper edge of the apparent fat. A pixel is either free of
+bone, and then its apparent fat scatters about the layer's, or it holds bone, and then it lies below by an
+exponentially distributed amount. The most likely smooth t follows by expectation and maximisation: the
+expectation is each pixel's probability to be free of bone, the maximisation a weighted, penalised
+least-squares problem that is relaxed line by line.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def estimate_baseline(
     noise_g_cm2: Array,
     usable: npt.NDArray[np.bool_],
     body: npt.NDArray[np.bool_],
+    *,
     settings: BaselineSettings | None = None,
     grid: Grid = GRID,
 ) -> Baseline:
@@ -138,7 +139,23 @@ def _log_normal_below(x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _estimate(  # type: ignore[no-untyped-def]
+def _probability_free(excess, sd, deficit, bone_share):  # type: ignore[no-untyped-def]
+    """Probability that a pixel holds no bone, from its apparent fat less the layer's.
+
+    Without bone, the excess is normal; over bone, it is a normal less an exponential of the given mean.
+    """
+    alone = -0.5 * (excess / sd) ** 2 - math.log(sd * math.sqrt(2.0 * math.pi)) + math.log(1.0 - bone_share)
+    over_bone = (
+        math.log(bone_share / deficit)
+        + excess / deficit
+        + 0.5 * (sd / deficit) ** 2
+        + _log_normal_below(-(excess / sd + sd / deficit))
+    )
+    return 1.0 / (1.0 + math.exp(min(max(over_bone - alone, -50.0), 50.0)))
+
+
+@njit(cache=True, error_model="numpy")
+def _estimate(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
     apparent, noise, total, usable, body, table, levels, rough_rows, rough_columns, scatter, scatter_share,
     deficit, below_weight, outlier, first_rounds, rounds, sweeps, relaxation,
 ):  # fmt: skip
@@ -148,7 +165,7 @@ def _estimate(  # type: ignore[no-untyped-def]
     free = np.ones((rows, columns))
     weight = np.zeros((rows, columns))
     wanted = np.zeros((rows, columns))
-    rough_bone, last = 0.5, len(levels) - 1
+    bone_share, last = 0.5, len(levels) - 1
     for turn in range(rounds + 1):
         bone_sum, counted = 0.0, 0
         for i in range(rows):
@@ -168,14 +185,7 @@ def _estimate(  # type: ignore[no-untyped-def]
                 sd = math.sqrt(variance)
                 w = 1.0
                 if turn >= first_rounds:
-                    alone = -0.5 * excess**2 / variance - math.log(sd) - 0.918938533 + math.log(1 - rough_bone)
-                    over_bone = (
-                        math.log(rough_bone / deficit)
-                        + excess / deficit
-                        + 0.5 * variance / deficit**2
-                        + _log_normal_below(-(excess / sd + sd / deficit))
-                    )
-                    free[i, j] = 1.0 / (1.0 + math.exp(min(max(over_bone - alone, -50.0), 50.0)))
+                    free[i, j] = _probability_free(excess, sd, deficit, bone_share)
                     bone_sum += 1.0 - free[i, j]
                     counted += 1
                     w = free[i, j]
@@ -192,7 +202,7 @@ def _estimate(  # type: ignore[no-untyped-def]
         if turn == rounds:
             break
         if counted > 0:
-            rough_bone = min(max(bone_sum / counted, 0.1), 0.9)
+            bone_share = min(max(bone_sum / counted, 0.1), 0.9)
         for _ in range(sweeps):
             _relax_rows(layer, wanted, weight, body, rough_rows, rough_columns, relaxation)
             _relax_rows(layer.T, wanted.T, weight.T, body.T, rough_columns, rough_rows, relaxation)
@@ -203,7 +213,7 @@ def _estimate(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _relax_rows(layer, wanted, weight, body, across, along, relaxation):  # type: ignore[no-untyped-def]
+def _relax_rows(layer, wanted, weight, body, across, along, relaxation):  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
     """Solve every row exactly with the other rows held, from the first to the last.
 
     Minimises ``sum weight (t - wanted)^2 + across sum (second difference over rows)^2 + along sum (second

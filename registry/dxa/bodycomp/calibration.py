@@ -1,8 +1,9 @@
 """One straight line per measure, fitted on subjects of known composition.
 
-A clinical scanner is calibrated on phantoms; this analyser is calibrated on simulated subjects that no cohort's
-split holds. Each measure has a slope and an intercept of its own. There is no multivariate correction: it would
-borrow what measures have in common in a population, and would make a generated image look right that is not.
+A clinical scanner is calibrated on phantoms; this analyser is calibrated on simulated subjects that no
+cohort's split holds. Each measure has a slope and an intercept of its own. There is no multivariate
+correction: it would borrow what measures have in common in a population, and would make a generated image
+look right that is not.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def fit_calibration(
     Parameters
     ----------
     raw, known
-        Measures in the order of the cohort's table of composition, shape (subjects, 13). Subjects with a value
-        that is not finite are left out.
+        Measures in the order of the cohort's table of composition, shape (subjects, 13). Subjects with a
+        value that is not finite are left out.
     source, simulated, fingerprint
         Recorded with the calibration.
 
@@ -95,7 +96,8 @@ def fit_calibration(
         spread = float(((x - x.mean()) ** 2).sum())
         if spread <= 0:
             raise InputError(
-                f"measure '{measure.name}' is the same for every subject", mend="calibrate with subjects that differ"
+                f"measure '{measure.name}' is the same for every subject",
+                mend="calibrate with subjects that differ",
             )
         slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread
         slopes[measure.name] = slope
@@ -160,4 +162,3 @@ def _parse(text: str, name: str) -> Calibration:
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"calibration {name} lacks {error}", mend=_MEND) from error
-

@@ -1,8 +1,8 @@
 """Polychromatic inversion: areal densities from the six channels of a pixel.
 
-The six channels hold two unknowns per pixel and no more: two energies tell two materials apart, and the filters
-behind which they are measured again reduce the noise. Where there is no bone, these are fat and lean tissue;
-under bone, fat has to be known and lean tissue and bone mineral are solved for.
+The six channels hold two unknowns per pixel and no more: two energies tell two materials apart, and the
+filters behind which they are measured again reduce the noise. Where there is no bone, these are fat and
+lean tissue; under bone, fat has to be known and lean tissue and bone mineral are solved for.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Solution:
         Fat, lean tissue and bone mineral, shape (pixels, 3).
     misfit
         Squared differences of observed and modelled attenuation, weighted by each channel's share of the open
-        beam's photons and summed, shape (pixels,). With N photons per channel in the open beam its mean is 4/N:
-        six channels less two unknowns.
+        beam's photons and summed, shape (pixels,). With N photons per channel in the open beam its mean is
+        4/N: six channels less two unknowns.
     error_factor_g_cm2
         Standard deviation of the first of the two unknowns for one such photon; divide by the root of N,
         shape (pixels,).
@@ -58,8 +58,8 @@ class Solution:
 def solve_soft_tissue(attenuation: npt.ArrayLike, mode: BeamMode = "polychromatic") -> Solution:
     """Fat and lean tissue, taking every pixel to be free of bone.
 
-    Bone that is there nevertheless shows as missing fat: one gram of mineral as about -17 g of fat and +18 g of
-    lean tissue.
+    Bone that is there nevertheless shows as missing fat: one gram of mineral as about -17 g of fat and +18
+    g of lean tissue.
 
     Parameters
     ----------
@@ -84,7 +84,10 @@ def solve_soft_tissue(attenuation: npt.ArrayLike, mode: BeamMode = "polychromati
 
 
 def solve_under_bone(
-    attenuation: npt.ArrayLike, fat_g_cm2: npt.ArrayLike, start: npt.ArrayLike, mode: BeamMode = "polychromatic"
+    attenuation: npt.ArrayLike,
+    fat_g_cm2: npt.ArrayLike,
+    start: npt.ArrayLike,
+    mode: BeamMode = "polychromatic",
 ) -> Solution:
     """Lean tissue and bone mineral where the fat is known.
 
@@ -107,7 +110,10 @@ def solve_under_bone(
 
 
 def solve_lean_alone(
-    attenuation: npt.ArrayLike, fat_g_cm2: npt.ArrayLike, start: npt.ArrayLike, mode: BeamMode = "polychromatic"
+    attenuation: npt.ArrayLike,
+    fat_g_cm2: npt.ArrayLike,
+    start: npt.ArrayLike,
+    mode: BeamMode = "polychromatic",
 ) -> Solution:
     """Lean tissue where the fat is known and there is no bone: one unknown, for pixels that hold no more.
 
@@ -137,7 +143,7 @@ def _solve(observed: Array, start: Array, first: int, second: int, mode: BeamMod
 
 
 @njit(cache=True, error_model="numpy")
-def _spectral_sums(densities, coefficients, weights, first, second, signal, slopes):  # type: ignore[no-untyped-def]
+def _spectral_sums(densities, coefficients, weights, first, second, signal, slopes):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Signal behind each filter, and its derivatives by two components, of one energy; fills the last two."""
     phases, bins = weights.shape
     signal[:] = 0.0
@@ -157,7 +163,7 @@ def _spectral_sums(densities, coefficients, weights, first, second, signal, slop
 
 
 @njit(cache=True, error_model="numpy")
-def _gauss_newton(observed, start, first, second, mu_high, mu_low, weights_high, weights_low, saturation):  # type: ignore[no-untyped-def]
+def _gauss_newton(observed, start, first, second, mu_high, mu_low, weights_high, weights_low, saturation):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Weighted least squares over the channels of each pixel; weights are proportional to photon counts."""
     pixels = len(observed)
     phases = weights_high.shape[0]

@@ -1,10 +1,10 @@
 """What a layer of fat under the skin looks like from above.
 
-The limbs carry their fat as a layer under the skin, which a beam crosses obliquely near the outline: fat rises
-towards the edges of a limb, although the layer is the same all around. Fat itself is therefore a poor thing to
-interpolate across bone; the thickness of the layer is a good one. A body that is symmetric front to back has the
-surface ``+-T/2`` over its thickness map T; moving that surface inwards by t everywhere is an erosion of T/2 by a
-ball of radius t, and what lies between is the layer.
+The limbs carry their fat as a layer under the skin, which a beam crosses obliquely near the outline: fat
+rises towards the edges of a limb, although the layer is the same all around. Fat itself is therefore a poor
+thing to interpolate across bone; the thickness of the layer is a good one. A body that is symmetric front
+to back has the surface ``+-T/2`` over its thickness map T; moving that surface inwards by t everywhere is
+an erosion of T/2 by a ball of radius t, and what lies between is the layer.
 """
 
 from __future__ import annotations
@@ -58,11 +58,12 @@ def fill_pits(values: Array) -> Array:
     seed = np.full_like(values, values.max())
     seed[[0, -1], :] = values[[0, -1], :]
     seed[:, [0, -1]] = values[:, [0, -1]]
-    return np.asarray(reconstruction(seed, values, method="erosion"), dtype=np.float64)
+    filled = reconstruction(seed, values, method="erosion")  # type: ignore[no-untyped-call]
+    return np.asarray(filled, dtype=np.float64)
 
 
 @njit(cache=True, error_model="numpy")
-def _layers(thickness, row_cm, column_cm, levels):  # type: ignore[no-untyped-def]
+def _layers(thickness, row_cm, column_cm, levels):  # type: ignore[no-untyped-def]  # noqa: PLR0912
     rows, columns = thickness.shape
     result = np.zeros((len(levels), rows, columns))
     for level in range(1, len(levels)):

@@ -85,7 +85,8 @@ def composition_maps(
     Parameters
     ----------
     codes
-        Channels in the order of ``CHANNELS``, shape (rows, columns, 6); floating values are taken as they are.
+        Channels in the order of ``CHANNELS``, shape (rows, columns, 6); floating values are taken as they
+        are.
     mode
         Beam of the scanner.
     settings
@@ -109,32 +110,36 @@ def composition_maps(
     channels = attenuation[body]
     soft = solve_soft_tissue(channels, mode)
     usable = soft.converged & np.isfinite(soft.error_factor_g_cm2)
-    per_photon = max(float(np.median(soft.misfit[usable])) / _CHI_SQUARE_MEDIAN, 1e-12) if usable.any() else 1.0
+    per_photon = (
+        max(float(np.median(soft.misfit[usable])) / _CHI_SQUARE_MEDIAN, 1e-12) if usable.any() else 1.0
+    )
     noise = np.where(usable, soft.error_factor_g_cm2 * np.sqrt(per_photon), np.inf)
     starved = ~usable | (noise > _STARVED_G_CM2)
     total = np.where(starved, 0.0, soft.densities_g_cm2.sum(axis=1))
     total = _fill(total, starved, body)
-
-    def image(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        result = np.zeros(body.shape, dtype=values.dtype)
-        result[body] = values
-        return result
 
     densities = soft.densities_g_cm2.copy()
     if fat_under_bone is not None:
         fat, bone = fat_under_bone[0][body], fat_under_bone[1][body] & ~starved
     else:
         estimate = estimate_baseline(
-            image(densities[:, FAT]), image(total), image(np.where(starved, 1.0, noise)), image(~starved), body,
-            settings, grid,
-        )  # fmt: skip
+            _image(densities[:, FAT], body),
+            _image(total, body),
+            _image(np.where(starved, 1.0, noise), body),
+            _mask(~starved, body),
+            body,
+            settings=settings,
+            grid=grid,
+        )
         fat = np.clip(estimate.fat_g_cm2[body], 0.0, 0.97 * np.maximum(total, 0.01))
-        probable = (estimate.free_of_bone < 0.5) & body & ~image(starved)
+        probable = (estimate.free_of_bone < 0.5) & body & ~_mask(starved, body)
         # Bone fades out over its neighbours.
         bone = binary_dilation(probable)[body] & ~starved
     under = solve_under_bone(channels[bone], fat[bone], total[bone], mode)
     densities[bone] = under.densities_g_cm2
-    densities[starved] = solve_lean_alone(channels[starved], fat[starved], total[starved], mode).densities_g_cm2
+    densities[starved] = solve_lean_alone(
+        channels[starved], fat[starved], total[starved], mode
+    ).densities_g_cm2
     least = -(_TOLERATED_G_CM2 + _TOLERATED_SDS * np.where(starved, 0.0, noise))
     misfit_limit = 12.0 * _CHI_SQUARE_MEDIAN * max(per_photon, 1e-7)
     impossible = (densities[:, :MINERAL] < least[:, None]).any(axis=1) | (soft.misfit > misfit_limit)
@@ -144,8 +149,22 @@ def composition_maps(
     maps = np.zeros((*body.shape, 3))
     maps[body] = densities
     return CompositionMaps(
-        maps, body, image(bone) > 0, image(starved) > 0, image(impossible) > 0, 1.0 / per_photon
+        maps, body, _mask(bone, body), _mask(starved, body), _mask(impossible, body), 1.0 / per_photon
     )
+
+
+def _image(values: Array, body: Mask) -> Array:
+    """Values of the body's pixels on the grid, zero elsewhere."""
+    result = np.zeros(body.shape)
+    result[body] = values
+    return result
+
+
+def _mask(flags: Mask, body: Mask) -> Mask:
+    """Flags of the body's pixels on the grid, false elsewhere."""
+    result = np.zeros(body.shape, dtype=np.bool_)
+    result[body] = flags
+    return result
 
 
 def _fill(values: Array, missing: Mask, body: Mask) -> Array:

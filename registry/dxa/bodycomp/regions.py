@@ -1,9 +1,9 @@
 """Regions from the silhouette: head, trunk, arms and legs, cut as an analyst of whole-body DXA cuts them.
 
-Landmarks are read off the outline and the areal density of all tissue: the top of the head, the neck, the armpits
-(where the arms part from the trunk) and the crotch (where the legs part). Where limbs touch, the valley between
-them stands in for the gap. The cuts through the shoulder and the hip joints lie at distances from these landmarks
-that were fitted once to the simulated bodies' rig (``CUTS``).
+Landmarks are read off the outline and the areal density of all tissue: the top of the head, the neck, the
+armpits (where the arms part from the trunk) and the crotch (where the legs part). Where limbs touch, the
+valley between them stands in for the gap. The cuts through the shoulder and the hip joints lie at distances
+from these landmarks that were fitted once to the simulated bodies' rig (``CUTS``).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Cuts:
     shoulder_width, shoulder_width_cm
         From the midline to that end: share of the distance to the outline there, plus centimetres.
     armpit_depth, armpit_inset_cm
-        An armpit is expected no lower than this share below the shoulder; where the arm lies against the trunk
-        longer, the cut passes this much nearer to the midline there.
+        An armpit is expected no lower than this share below the shoulder; where the arm lies against the
+        trunk longer, the cut passes this much nearer to the midline there.
     crotch_drop
         From the first row in which the legs part down to the apex of the legs' cut.
     hip_slope
@@ -152,8 +152,8 @@ def find_regions(
     Returns
     -------
     array
-        Index into ``REGIONS`` of each pixel, ``OUTSIDE`` where there is no body, shape (rows, columns). Without
-        landmarks, everything is trunk.
+        Index into ``REGIONS`` of each pixel, ``OUTSIDE`` where there is no body, shape (rows, columns).
+        Without landmarks, everything is trunk.
     """
     regions = np.where(body, TRUNK, OUTSIDE).astype(np.int8)
     if landmarks is None:
@@ -162,11 +162,14 @@ def find_regions(
     regions[body & (np.arange(len(body))[:, None] <= landmarks.neck)] = HEAD
     density = np.where(body, total_g_cm2, 0.0)
     for side, region, armpit in ((1, ARM_LEFT, landmarks.armpits[0]), (-1, ARM_RIGHT, landmarks.armpits[1])):
-        _cut_arm(regions, density, body, landmarks, armpit, side, region, cuts, grid)
+        lateral = _lateral_of_arm(density, body, landmarks, armpit, side=side, cuts=cuts, grid=grid)
+        regions[lateral & body] = region
     return regions
 
 
-def _cut_legs(regions: npt.NDArray[np.int8], body: Mask, landmarks: Landmarks, cuts: Cuts, grid: Grid) -> None:
+def _cut_legs(
+    regions: npt.NDArray[np.int8], body: Mask, landmarks: Landmarks, cuts: Cuts, grid: Grid
+) -> None:
     length_cm = (landmarks.bottom - landmarks.top + 1) * grid.row_spacing_cm
     row, column = np.indices(body.shape)
     # Above and out from the apex, in centimetres.
@@ -178,17 +181,17 @@ def _cut_legs(regions: npt.NDArray[np.int8], body: Mask, landmarks: Landmarks, c
     regions[body & below & (out < 0)] = LEG_RIGHT
 
 
-def _cut_arm(
-    regions: npt.NDArray[np.int8],
+def _lateral_of_arm(
     density: Array,
     body: Mask,
     landmarks: Landmarks,
     armpit: tuple[int, int] | None,
+    *,
     side: int,
-    region: int,
     cuts: Cuts,
     grid: Grid,
-) -> None:
+) -> Mask:
+    """Pixels beyond the arm's cut; side is 1 for the left arm (high columns) and -1 for the right."""
     length_cm = (landmarks.bottom - landmarks.top + 1) * grid.row_spacing_cm
     drop = (cuts.shoulder_drop * length_cm + cuts.shoulder_drop_cm) / grid.row_spacing_cm
     shoulder = round(landmarks.top + drop)
@@ -202,6 +205,7 @@ def _cut_arm(
         points.append((float(armpit[0]), abs(armpit[1] - landmarks.midline)))
     path_rows, path_out = zip(*points, strict=True)
     column = np.arange(body.shape[1])
+    result = np.zeros(body.shape, dtype=np.bool_)
     boundary = round(landmarks.midline + side * path_out[-1])
     for row in range(max(landmarks.neck + 1, shoulder - 3), landmarks.bottom):
         if row <= path_rows[-1]:
@@ -211,7 +215,8 @@ def _cut_arm(
             lateral = side * (column - boundary) >= 0
             if not (lateral & body[row]).any():
                 break
-        regions[row, lateral & body[row]] = region
+        result[row] = lateral
+    return result
 
 
 def _reach(line: Mask, midline: float, side: int) -> float:

@@ -1,6 +1,7 @@
 """Simulated subjects for calibration and for studies of the analyser; no cohort's split holds them.
 
-A cohort numbers its patients from zero; these have a seed and numbers of their own. Two purposes never share one.
+A cohort numbers its patients from zero; these have a seed and numbers of their own. Two purposes never
+share one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ Purpose = Literal["calibration", "accuracy", "precision"]
 
 RESERVED_SEED = 2206_06663
 # First number of each purpose; cohorts of ten million patients would still not reach them.
-FIRST_NUMBER: dict[Purpose, int] = {"calibration": 10_000_000, "accuracy": 11_000_000, "precision": 12_000_000}
+FIRST_NUMBER: dict[Purpose, int] = {
+    "calibration": 10_000_000,
+    "accuracy": 11_000_000,
+    "precision": 12_000_000,
+}
 # Raise with every change of the analyser that alters its raw measures.
 ANALYSER_VERSION = 1
 
@@ -55,7 +60,9 @@ def plan_subjects(purpose: Purpose, count: int) -> list[PlannedPatient]:
     ages = youngest + (oldest - youngest) * (np.arange(count) + 0.5) / count
     first = FIRST_NUMBER[purpose]
     return [
-        PlannedPatient(first + n, f"{purpose}-{n:05d}", "male" if n % 2 else "female", round(float(age), 2), 1)
+        PlannedPatient(
+            first + n, f"{purpose}-{n:05d}", "male" if n % 2 else "female", round(float(age), 2), 1
+        )
         for n, age in enumerate(ages)
     ]
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from registry.contracts import InputError
 from registry.dxa.bodycomp.baseline import BaselineSettings
 from registry.dxa.bodycomp.calibration import Calibration
+from registry.dxa.bodycomp.inversion import MINERAL
 from registry.dxa.bodycomp.maps import CompositionMaps, composition_maps
 from registry.dxa.bodycomp.regions import Landmarks, find_landmarks, find_regions
 from registry.dxa.cohort.measures import COMPOSITION
@@ -46,6 +47,8 @@ class ScanAnalysis:
         Values by the names of ``MEASURES``; empty where there is no body.
     flags
         Quality flags.
+    bone
+        Bone mask: pixels above ``BONE_THRESHOLD_G_CM2``, over which bone mineral density is the mean.
     maps, regions, landmarks
         Areal densities and masks, index into ``REGIONS`` of each pixel, and what the regions were cut by;
         None where there is no body.
@@ -53,6 +56,7 @@ class ScanAnalysis:
 
     measures: dict[str, float]
     flags: frozenset[Flag]
+    bone: npt.NDArray[np.bool_] | None
     maps: CompositionMaps | None
     regions: npt.NDArray[np.int8] | None
     landmarks: Landmarks | None
@@ -180,12 +184,13 @@ def _analyse_one(
         total = maps.densities_g_cm2.sum(axis=-1)
         landmarks = find_landmarks(total, maps.body, grid)
     if maps is None or landmarks is None:
-        return ScanAnalysis({}, frozenset({"no_body"}), None, None, None)
+        return ScanAnalysis({}, frozenset({"no_body"}), None, None, None, None)
     regions = find_regions(total, maps.body, landmarks, grid=grid)
     measures = region_measures(maps.densities_g_cm2, regions, grid)
     if calibration is not None:
         measures = calibration.apply(measures)
-    return ScanAnalysis(measures, _flags(codes, maps, landmarks), maps, regions, landmarks)
+    bone = maps.densities_g_cm2[..., MINERAL] > BONE_THRESHOLD_G_CM2
+    return ScanAnalysis(measures, _flags(codes, maps, landmarks), bone, maps, regions, landmarks)
 
 
 def _flags(codes: npt.NDArray[np.generic], maps: CompositionMaps, landmarks: Landmarks) -> frozenset[Flag]:

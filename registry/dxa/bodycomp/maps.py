@@ -43,8 +43,8 @@ class CompositionMaps:
     ----------
     densities_g_cm2
         Fat, lean tissue and bone mineral, zero outside the body, shape (rows, columns, 3).
-    body, bone
-        Pixels of the body, and those of them solved as bone.
+    body, with_mineral
+        Pixels of the body, and those of them in which mineral was solved for: bone and its surroundings.
     starved
         Pixels with too few photons to tell bone from soft tissue: their mineral counts as none.
     impossible
@@ -55,7 +55,7 @@ class CompositionMaps:
 
     densities_g_cm2: Array
     body: Mask
-    bone: Mask
+    with_mineral: Mask
     starved: Mask
     impossible: Mask
     photons: float

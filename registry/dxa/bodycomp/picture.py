@@ -20,7 +20,7 @@ _REGION_COLOURS = np.array(
     [(0, 0, 0), (230, 159, 0), (204, 204, 204), (0, 114, 178), (86, 180, 233), (0, 158, 115), (213, 94, 0)],
     dtype=np.uint8,
 )
-_BONE_OUTLINE = (255, 255, 255)
+_BONE_COLOUR = (255, 255, 255)
 _MAGNIFICATION = 3
 
 
@@ -31,7 +31,7 @@ def draw(scan: ScanAnalysis, grid: Grid = GRID) -> npt.NDArray[np.uint8]:
     -------
     array
         RGB image; four panels from left to right: fat, lean tissue, bone mineral, and the regions with the
-        pixels solved as bone in white.
+        bone mask in white.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def draw(scan: ScanAnalysis, grid: Grid = GRID) -> npt.NDArray[np.uint8]:
         for k, white in enumerate(WHITE_G_CM2)
     ]
     coloured = _REGION_COLOURS[scan.regions.astype(np.int64) + 1].astype(np.float64)
-    coloured[scan.maps.bone] = _BONE_OUTLINE
+    coloured[scan.bone] = _BONE_COLOUR
     panels.append(coloured)
     image = np.concatenate(panels, axis=1).astype(np.uint8)
     stretch = grid.row_spacing_cm / grid.column_spacing_cm * _MAGNIFICATION

@@ -133,6 +133,42 @@ def simulate_patient(specification: CohortSpecification, planned: PlannedPatient
     )
 
 
+def simulate_repeats(
+    specification: CohortSpecification, planned: PlannedPatient, repeats: int
+) -> tuple[Visit, ...]:
+    """Scan one unchanged body several times, laid on the table anew each time; for studies of precision.
+
+    The first scan is the patient's first visit; ``planned.visits`` does not matter.
+
+    Raises
+    ------
+    DataError
+        If no body fits the field every time, which only extreme variations can cause.
+    """
+    model = body_model()
+    for attempt in range(MAXIMUM_ATTEMPTS):
+        generator = _generator(specification, planned.number, _BODY, attempt)
+        phenotypes = sample_phenotypes(model, planned.sex, planned.age_years, generator)
+        local = sample_local_shape(model, specification.shape, generator)
+        person = (phenotypes, local, sample_individual(specification.composition, generator))
+        lying = [
+            _lie_down(
+                model, specification, person, _generator(specification, planned.number, _VISIT, attempt, n)
+            )
+            for n in range(1, repeats + 1)
+        ]
+        bodies = [body for body in lying if body is not None]
+        if len(bodies) == repeats:
+            return tuple(
+                _scan_visit(model, specification, planned, number, body)
+                for number, body in enumerate(bodies, 1)
+            )
+    raise DataError(
+        f"no body of patient {planned.key} fitted the field {repeats} times in {MAXIMUM_ATTEMPTS} attempts",
+        mend="reduce the cohort's pose or shape variation",
+    )
+
+
 def _generator(specification: CohortSpecification, *path: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(specification.seed, spawn_key=path))
 

@@ -1,0 +1,277 @@
+"""Soft tissue under bone: the fat that would be there, from the fat around it.
+
+Solved without bone, a pixel over bone shows far too little fat. Estimated is the smooth thickness t of a
+layer of fat (``layer``) whose fat runs along the upper edge of the apparent fat. A pixel is either free of
+bone, and then its apparent fat scatters about the layer's, or it holds bone, and then it lies below by an
+exponentially distributed amount. The most likely smooth t follows by expectation and maximisation: the
+expectation is each pixel's probability to be free of bone, the maximisation a weighted, penalised
+least-squares problem that is relaxed line by line.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from registry.dxa.bodycomp.layer import LEVELS_CM, layer_fat_g_cm2
+from registry.dxa.imaging.geometry import GRID, Grid
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BaselineSettings:
+    """Constants of the estimate, tuned on simulated subjects that no study uses.
+
+    Parameters
+    ----------
+    roughness_rows, roughness_columns
+        Weight of squared second differences of t along and across the body.
+    scatter_g_cm2, scatter_share
+        Standard deviation of fat about its layer besides the noise: a constant, and a share of the fat.
+    deficit_g_cm2
+        Mean deficit of apparent fat over bone.
+    first_below_weight
+        Weight of pixels below the layer in the first rounds, before there are probabilities.
+    outlier_sds
+        Where a pixel that lies above the layer begins to lose weight.
+    first_rounds, rounds, sweeps, relaxation
+        Rounds with fixed asymmetric weights, all rounds, sweeps in each, and the factor by which a sweep goes
+        beyond the solution of a line.
+    """
+
+    roughness_rows: float = 100.0
+    roughness_columns: float = 300.0
+    scatter_g_cm2: float = 0.15
+    scatter_share: float = 0.05
+    deficit_g_cm2: float = 2.0
+    first_below_weight: float = 0.03
+    outlier_sds: float = 3.0
+    first_rounds: int = 4
+    rounds: int = 12
+    sweeps: int = 10
+    relaxation: float = 1.9
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The fat that soft tissue alone would show.
+
+    Parameters
+    ----------
+    fat_g_cm2
+        Shape (rows, columns).
+    free_of_bone
+        Probability of each pixel, shape (rows, columns); one outside the body.
+    layer_cm
+        Estimated thickness t.
+    """
+
+    fat_g_cm2: Array
+    free_of_bone: Array
+    layer_cm: Array
+
+
+def estimate_baseline(
+    apparent_fat_g_cm2: Array,
+    total_g_cm2: Array,
+    noise_g_cm2: Array,
+    usable: npt.NDArray[np.bool_],
+    body: npt.NDArray[np.bool_],
+    *,
+    settings: BaselineSettings | None = None,
+    grid: Grid = GRID,
+) -> Baseline:
+    """Estimate the fat under bone of one scan; all maps have the shape (rows, columns).
+
+    Parameters
+    ----------
+    apparent_fat_g_cm2, total_g_cm2
+        Fat and all tissue as solved without bone.
+    noise_g_cm2
+        Standard deviation of the apparent fat.
+    usable
+        Pixels whose apparent fat means something.
+    body
+        The body's pixels.
+    """
+    settings = settings or BaselineSettings()
+    total = np.where(body, np.maximum(total_g_cm2, 0.01), 0.0)
+    layer, fat, free = _estimate(
+        np.where(body, apparent_fat_g_cm2, 0.0),
+        np.where(body, noise_g_cm2, 1.0),
+        total,
+        usable & body,
+        body,
+        layer_fat_g_cm2(total, grid),
+        LEVELS_CM,
+        settings.roughness_rows,
+        settings.roughness_columns,
+        settings.scatter_g_cm2,
+        settings.scatter_share,
+        settings.deficit_g_cm2,
+        settings.first_below_weight,
+        settings.outlier_sds,
+        settings.first_rounds,
+        settings.rounds,
+        settings.sweeps,
+        settings.relaxation,
+    )
+    return Baseline(fat, free, layer)
+
+
+# Where nearly all of a pixel is adipose tissue, its fat no longer tells how thick the layer is.
+_ALL_ADIPOSE = 0.68
+_SLOPE_RANGE = (0.05, 8.0)
+_SMALLEST_WEIGHT = 1e-6
+
+
+@njit(cache=True, error_model="numpy")
+def _log_normal_below(x):  # type: ignore[no-untyped-def]
+    """Logarithm of the standard normal distribution function."""
+    if x > -5.0:
+        return math.log(0.5 * math.erfc(-x / math.sqrt(2.0)))
+    return -0.5 * x * x - math.log(-x) - 0.5 * math.log(2.0 * math.pi) + math.log1p(-1.0 / (x * x))
+
+
+@njit(cache=True, error_model="numpy")
+def _probability_free(excess, sd, deficit, bone_share):  # type: ignore[no-untyped-def]
+    """Probability that a pixel holds no bone, from its apparent fat less the layer's.
+
+    Without bone, the excess is normal; over bone, it is a normal less an exponential of the given mean.
+    """
+    alone = -0.5 * (excess / sd) ** 2 - math.log(sd * math.sqrt(2.0 * math.pi)) + math.log(1.0 - bone_share)
+    over_bone = (
+        math.log(bone_share / deficit)
+        + excess / deficit
+        + 0.5 * (sd / deficit) ** 2
+        + _log_normal_below(-(excess / sd + sd / deficit))
+    )
+    return 1.0 / (1.0 + math.exp(min(max(over_bone - alone, -50.0), 50.0)))
+
+
+@njit(cache=True, error_model="numpy")
+def _estimate(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
+    apparent, noise, total, usable, body, table, levels, rough_rows, rough_columns, scatter, scatter_share,
+    deficit, below_weight, outlier, first_rounds, rounds, sweeps, relaxation,
+):  # fmt: skip
+    rows, columns = apparent.shape
+    layer = np.ones((rows, columns))
+    fat = np.zeros((rows, columns))
+    free = np.ones((rows, columns))
+    weight = np.zeros((rows, columns))
+    wanted = np.zeros((rows, columns))
+    bone_share, last = 0.5, len(levels) - 1
+    for turn in range(rounds + 1):
+        bone_sum, counted = 0.0, 0
+        for i in range(rows):
+            for j in range(columns):
+                if not body[i, j]:
+                    continue
+                t = layer[i, j]
+                k = 0
+                while k < last - 1 and levels[k + 1] <= t:
+                    k += 1
+                slope = (table[k + 1, i, j] - table[k, i, j]) / (levels[k + 1] - levels[k])
+                modelled = table[k, i, j] + slope * (t - levels[k])
+                fat[i, j] = modelled
+                slope = min(max(slope, _SLOPE_RANGE[0]), _SLOPE_RANGE[1])
+                excess = apparent[i, j] - modelled
+                variance = noise[i, j] ** 2 + scatter**2 + (scatter_share * modelled) ** 2
+                sd = math.sqrt(variance)
+                w = 1.0
+                if turn >= first_rounds:
+                    free[i, j] = _probability_free(excess, sd, deficit, bone_share)
+                    bone_sum += 1.0 - free[i, j]
+                    counted += 1
+                    w = free[i, j]
+                    if excess > 0.0:
+                        w = min(1.0, outlier * sd / excess)
+                elif turn > 0 and excess < 0.0:
+                    w = below_weight
+                if not usable[i, j]:
+                    w = 0.0
+                elif modelled > _ALL_ADIPOSE * total[i, j]:
+                    w *= 0.02
+                weight[i, j] = max(w, _SMALLEST_WEIGHT) * slope * slope / variance
+                wanted[i, j] = t + excess / slope
+        if turn == rounds:
+            break
+        if counted > 0:
+            bone_share = min(max(bone_sum / counted, 0.1), 0.9)
+        for _ in range(sweeps):
+            _relax_rows(layer, wanted, weight, body, rough_rows, rough_columns, relaxation)
+            _relax_rows(layer.T, wanted.T, weight.T, body.T, rough_columns, rough_rows, relaxation)
+        for i in range(rows):
+            for j in range(columns):
+                layer[i, j] = min(max(layer[i, j], 0.05), levels[last] - 0.1)
+    return layer, fat, free
+
+
+@njit(cache=True, error_model="numpy")
+def _relax_rows(layer, wanted, weight, body, across, along, relaxation):  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
+    """Solve every row exactly with the other rows held, from the first to the last.
+
+    Minimises ``sum weight (t - wanted)^2 + across sum (second difference over rows)^2 + along sum (second
+    difference within rows)^2``; a second difference counts where all three pixels belong to the body. A row's
+    system has five diagonals and is solved by its LDL' factors.
+    """
+    rows, columns = layer.shape
+    d0, d1, d2 = np.empty(columns), np.empty(columns), np.empty(columns)
+    right = np.empty(columns)
+    for i in range(rows):
+        first, stop = columns, 0
+        for j in range(columns):
+            d0[j], d1[j], d2[j], right[j] = 1.0, 0.0, 0.0, 0.0
+            if body[i, j]:
+                first, stop = min(first, j), j + 1
+        if first >= stop:
+            continue
+        for j in range(first, stop):
+            if not body[i, j]:
+                continue
+            d0[j] = weight[i, j]
+            right[j] = weight[i, j] * wanted[i, j]
+            above, below = i > 0 and body[i - 1, j], i < rows - 1 and body[i + 1, j]
+            if above and below:
+                d0[j] += 4.0 * across
+                right[j] += 2.0 * across * (layer[i - 1, j] + layer[i + 1, j])
+            if above and i > 1 and body[i - 2, j]:
+                d0[j] += across
+                right[j] += across * (2.0 * layer[i - 1, j] - layer[i - 2, j])
+            if below and i < rows - 2 and body[i + 2, j]:
+                d0[j] += across
+                right[j] += across * (2.0 * layer[i + 1, j] - layer[i + 2, j])
+        for j in range(max(first, 1), min(stop, columns - 1)):
+            if body[i, j - 1] and body[i, j] and body[i, j + 1]:
+                d0[j - 1] += along
+                d0[j] += 4.0 * along
+                d0[j + 1] += along
+                d1[j - 1] -= 2.0 * along
+                d1[j] -= 2.0 * along
+                d2[j - 1] += along
+        for j in range(first, stop):
+            # Factors in place: d0 becomes D, d1 and d2 the two lower diagonals of L.
+            if j > first:
+                d0[j] -= d1[j - 1] ** 2 * d0[j - 1]
+                d1[j] -= d1[j - 1] * d2[j - 1] * d0[j - 1]
+                right[j] -= d1[j - 1] * right[j - 1]
+            if j > first + 1:
+                d0[j] -= d2[j - 2] ** 2 * d0[j - 2]
+                right[j] -= d2[j - 2] * right[j - 2]
+            inverse = 1.0 / d0[j]
+            d1[j] *= inverse
+            d2[j] *= inverse
+        for j in range(stop - 1, first - 1, -1):
+            value = right[j] / d0[j]
+            if j + 1 < stop:
+                value -= d1[j] * right[j + 1]
+            if j + 2 < stop:
+                value -= d2[j] * right[j + 2]
+            right[j] = value
+            if body[i, j]:
+                layer[i, j] += relaxation * (value - layer[i, j])

@@ -1,0 +1,198 @@
+"""The command line `harness bodycomp`: thin, over the functions of this package; click alone at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry.contracts import InputError
+
+if TYPE_CHECKING:
+    from registry.dxa.bodycomp.calibration import Calibration
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group()
+def bodycomp() -> None:
+    """Measure body composition, or exchange scans with software that does."""
+
+
+@bodycomp.command()
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@click.option("--simulated", is_flag=True, help="The scans are simulated: use the package's calibration.")
+@click.option(
+    "--calibration", type=_FILE, help="Made by `harness bodycomp calibrate` for the scans' scanner."
+)
+@click.option("--plot", type=_FILE, help="Folder for one PNG per scan.")
+@click.option("--output", type=_FILE, help="Write all measures as parquet or CSV, by the name's ending.")
+def analyse(
+    files: tuple[Path, ...], simulated: bool, calibration: Path | None, plot: Path | None, output: Path | None
+) -> None:
+    """Analyse scans in .npy FILES of shape (150, 109, 6), or several scans in one file."""
+    import numpy as np  # noqa: PLC0415
+
+    from registry.dxa.bodycomp import analyser, picture  # noqa: PLC0415
+    from registry.dxa.bodycomp.analysis import analyse as analyse_scans  # noqa: PLC0415
+
+    used = analyser.calibration_for(_read_calibration(calibration), simulated=simulated)
+    scan_ids, scans = _read_scans(files)
+    analysis = analyse_scans(scans, calibration=used)
+    flags = tuple(frozenset(str(flag) for flag in scan.flags) for scan in analysis.scans)
+    marked = simulated or used.simulated
+    table = analyser.CompositionTable(tuple(scan_ids), analysis.measures, flags, "built-in", marked)
+    if table.simulated:
+        click.echo("SIMULATED: no value below is a clinical result.")
+    for number, scan_id in enumerate(scan_ids):
+        click.echo(f"\n{scan_id}")
+        click.echo(f"  flags: {' '.join(sorted(table.flags[number])) or 'none'}")
+        for name, value in analysis.scans[number].measures.items():
+            click.echo(f"  {name:<20}{value:10.3f}")
+    failed = int(np.count_nonzero(~table.analysable))
+    if failed:
+        click.echo(f"\n{failed} of {len(scan_ids)} scans could not be analysed.")
+    if plot is not None:
+        plot.mkdir(parents=True, exist_ok=True)
+        for scan_id, scan in zip(scan_ids, analysis.scans, strict=True):
+            if scan.maps is not None:
+                picture.write_picture(scan, plot / f"{scan_id}.png")
+    if output is not None:
+        _write_table(table.frame(), output)
+
+
+@bodycomp.command()
+@click.argument("folder", type=_FILE)
+@click.option("--cohort", type=_FILE, required=True, help="Folder of a cohort.")
+@click.option("--part", default="paired", show_default=True)
+@click.option("--split", default="test", show_default=True)
+def export(folder: Path, cohort: Path, part: str, split: str) -> None:
+    """Write a split's scans, blinded, with a worksheet, into a new FOLDER for other software to measure."""
+    from registry.dxa.bodycomp.external import export_scans  # noqa: PLC0415
+    from registry.dxa.cohort.store import open_split  # noqa: PLC0415
+
+    opened = open_split(cohort, part, split)
+    key = export_scans(folder, opened.scan_ids, opened.scans, simulated=opened.simulated)
+    click.echo(f"{len(opened)} scans in {folder}; hand it over whole. {key} tells who is who: keep it.")
+
+
+@bodycomp.command(name="import")
+@click.argument("results", type=_FILE)
+@click.option("--key", type=_FILE, required=True, help="The key that the export wrote.")
+@click.option("--software", default="external", show_default=True, help="Name of what measured the scans.")
+@click.option(
+    "--output", type=_FILE, required=True, help="Parquet or CSV file to write, by the name's ending."
+)
+def import_results(results: Path, key: Path, software: str, output: Path) -> None:
+    """Read a filled-in worksheet RESULTS, check it, and write it under the scans' own ids."""
+    from registry.dxa.bodycomp.external import read_results  # noqa: PLC0415
+
+    table = read_results(results, key, analyser=software)
+    _write_table(table.frame(), output)
+    failed = int((~table.analysable).sum())
+    click.echo(f"{len(table.scan_ids)} scans, {failed} not analysable, in {output}")
+
+
+@bodycomp.command()
+@click.option("--cohort", type=_FILE, help="Fit to a cohort's scans of known composition.")
+@click.option("--part", default="paired", show_default=True)
+@click.option("--split", default="train", show_default=True, help="Never the split that is judged.")
+@click.option("--output", type=_FILE, help="Calibration to write; needed with --cohort.")
+def calibrate(cohort: Path | None, part: str, split: str, output: Path | None) -> None:
+    """Fit one straight line per measure.
+
+    With --cohort, to scans whose composition is known; without, to the simulated subjects that are reserved
+    for it, which makes the package's own calibration anew.
+    """
+    from registry.dxa.bodycomp import calibrating  # noqa: PLC0415
+    from registry.dxa.bodycomp.analysis import MEASURES  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import write_calibration  # noqa: PLC0415
+
+    if cohort is None:
+        if output is None:
+            click.echo(f"wrote {calibrating.write_committed(_report)}")
+        else:
+            write_calibration(calibrating.calibrate_on_simulated(progress=_report), output)
+            click.echo(f"wrote {output}")
+        return
+    if output is None:
+        raise InputError("--cohort needs --output", mend="name the calibration file to write")
+    if split == "test":
+        raise InputError(
+            "a calibration must not see the test split", mend="calibrate with --split train or validation"
+        )
+    from registry.dxa.cohort.store import open_split  # noqa: PLC0415
+
+    opened = open_split(cohort, part, split)
+    fitted = calibrating.calibrate_on_known(
+        opened.scans, opened.measures(MEASURES), source=f"{len(opened)} scans, {part}/{split}",
+        simulated=opened.simulated,
+    )  # fmt: skip
+    write_calibration(fitted, output)
+    click.echo(f"wrote {output}: {fitted.subjects} subjects")
+
+
+@bodycomp.command()
+@click.option("--subjects", default=100, show_default=True, help="Simulated subjects to analyse.")
+def study(subjects: int) -> None:
+    """Print accuracy and precision on reserved simulated subjects as Markdown tables."""
+    from registry.dxa.bodycomp import accuracy, precision, tables  # noqa: PLC0415
+
+    found = accuracy.accuracy_study(subjects, progress=_report)
+    click.echo(tables.accuracy_markdown(found))
+    click.echo(tables.limits_markdown(found))
+    click.echo(tables.noise_markdown(accuracy.noise_cv_percent()))
+    click.echo(tables.regions_markdown(found))
+    click.echo(tables.precision_markdown(precision.precision_study()))
+
+
+def _report(done: int, total: int) -> None:
+    if done % 20 == 0 or done == total:
+        click.echo(f"{done} of {total} subjects", err=True)
+
+
+def _read_calibration(path: Path | None) -> Calibration | None:
+    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+
+    return None if path is None else read_calibration(path)
+
+
+def _read_scans(files: tuple[Path, ...]) -> tuple[list[str], list[Any]]:
+    """Scans and their ids: the file's stem, numbered where a file holds several."""
+    import numpy as np  # noqa: PLC0415
+
+    from registry.dxa.bodycomp.analyser import check_ids  # noqa: PLC0415
+
+    scan_ids: list[str] = []
+    scans: list[Any] = []
+    for path in files:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                f"{path} cannot be read as a scan ({error})", mend="give .npy files of shape (150, 109, 6)"
+            ) from error
+        if array.ndim == 3:
+            scan_ids.append(path.stem)
+            scans.append(array)
+        else:
+            scan_ids += [f"{path.stem}-{number:04d}" for number in range(len(array))]
+            scans += list(array)
+    check_ids(scan_ids)
+    return scan_ids, scans
+
+
+def _write_table(frame: Any, path: Path) -> None:
+    import io  # noqa: PLC0415
+
+    from registry.dxa.cohort.manifest import write_atomically  # noqa: PLC0415
+
+    buffer = io.BytesIO()
+    if path.suffix == ".parquet":
+        frame.write_parquet(buffer)
+    elif path.suffix == ".csv":
+        frame.write_csv(buffer)
+    else:
+        raise InputError(f"{path} ends neither in .parquet nor in .csv", mend="choose one of these endings")
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,175 @@
+"""From six channels to maps of fat, lean tissue and bone mineral."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import binary_dilation, label
+
+from registry.dxa.bodycomp.baseline import BaselineSettings, estimate_baseline
+from registry.dxa.bodycomp.inversion import (
+    FAT,
+    MINERAL,
+    solve_lean_alone,
+    solve_soft_tissue,
+    solve_under_bone,
+)
+from registry.dxa.imaging.attenuation import BeamMode
+from registry.dxa.imaging.channels import MAXIMUM_CODE, decode
+from registry.dxa.imaging.geometry import GRID, Grid
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+# About 0.15 g/cm2 of soft tissue: above what noise and the ripples of generated images reach.
+BODY_NEPERS = 0.03
+SMALLEST_BODY_PIXELS = 300
+# Median of the chi-square distribution with four degrees of freedom: six channels less two unknowns.
+_CHI_SQUARE_MEDIAN = 3.3567
+# Where fat is known no better, or no photons are left at low energy, bone cannot be told from soft tissue.
+_STARVED_G_CM2 = 6.0
+# Fat and lean tissue may fall this many standard deviations below zero, and not count as impossible.
+_TOLERATED_SDS = 6.0
+_TOLERATED_G_CM2 = 0.5
+
+
+@dataclass(frozen=True)
+class CompositionMaps:
+    """What one scan holds.
+
+    Parameters
+    ----------
+    densities_g_cm2
+        Fat, lean tissue and bone mineral, zero outside the body, shape (rows, columns, 3).
+    body, with_mineral
+        Pixels of the body, and those of them in which mineral was solved for: bone and its surroundings.
+    starved
+        Pixels with too few photons to tell bone from soft tissue: their mineral counts as none.
+    impossible
+        Pixels without a physical solution: the channels contradict each other or ask for less than nothing.
+    photons
+        Photons per channel in the open beam, estimated from the scatter of the channels.
+    """
+
+    densities_g_cm2: Array
+    body: Mask
+    with_mineral: Mask
+    starved: Mask
+    impossible: Mask
+    photons: float
+
+
+def find_body(attenuation: Array) -> Mask:
+    """The largest connected part of what attenuates the open high-energy beam."""
+    attenuating = attenuation[..., 0] > BODY_NEPERS
+    parts, number = label(attenuating)
+    if not number:
+        return np.zeros(attenuating.shape, dtype=np.bool_)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray(parts == int(sizes.argmax()))
+
+
+def composition_maps(
+    codes: npt.NDArray[np.generic],
+    *,
+    mode: BeamMode = "polychromatic",
+    settings: BaselineSettings | None = None,
+    fat_under_bone: tuple[Array, Mask] | None = None,
+    grid: Grid = GRID,
+) -> CompositionMaps | None:
+    """Solve one scan.
+
+    Parameters
+    ----------
+    codes
+        Channels in the order of ``CHANNELS``, shape (rows, columns, 6); floating values are taken as they
+        are.
+    mode
+        Beam of the scanner.
+    settings
+        Of the estimate of fat under bone.
+    fat_under_bone
+        True fat and the pixels that hold bone, for studies of what the rest of the analysis adds; both of
+        shape (rows, columns).
+    grid
+        Pixel spacing.
+
+    Returns
+    -------
+    CompositionMaps or None
+        None where there is no body.
+    """
+    attenuation = decode(codes)
+    attenuation[np.asarray(codes) >= MAXIMUM_CODE] = np.inf
+    body = find_body(attenuation)
+    if body.sum() < SMALLEST_BODY_PIXELS:
+        return None
+    channels = attenuation[body]
+    soft = solve_soft_tissue(channels, mode)
+    usable = soft.converged & np.isfinite(soft.error_factor_g_cm2)
+    per_photon = (
+        max(float(np.median(soft.misfit[usable])) / _CHI_SQUARE_MEDIAN, 1e-12) if usable.any() else 1.0
+    )
+    noise = np.where(usable, soft.error_factor_g_cm2 * np.sqrt(per_photon), np.inf)
+    starved = ~usable | (noise > _STARVED_G_CM2)
+    total = np.where(starved, 0.0, soft.densities_g_cm2.sum(axis=1))
+    total = _fill(total, starved, body)
+
+    densities = soft.densities_g_cm2.copy()
+    if fat_under_bone is not None:
+        fat, bone = fat_under_bone[0][body], fat_under_bone[1][body] & ~starved
+    else:
+        estimate = estimate_baseline(
+            _image(densities[:, FAT], body),
+            _image(total, body),
+            _image(np.where(starved, 1.0, noise), body),
+            _mask(~starved, body),
+            body,
+            settings=settings,
+            grid=grid,
+        )
+        fat = np.clip(estimate.fat_g_cm2[body], 0.0, 0.97 * np.maximum(total, 0.01))
+        probable = (estimate.free_of_bone < 0.5) & body & ~_mask(starved, body)
+        # Bone fades out over its neighbours.
+        bone = binary_dilation(probable)[body] & ~starved
+    under = solve_under_bone(channels[bone], fat[bone], total[bone], mode)
+    densities[bone] = under.densities_g_cm2
+    densities[starved] = solve_lean_alone(
+        channels[starved], fat[starved], total[starved], mode
+    ).densities_g_cm2
+    least = -(_TOLERATED_G_CM2 + _TOLERATED_SDS * np.where(starved, 0.0, noise))
+    misfit_limit = 12.0 * _CHI_SQUARE_MEDIAN * max(per_photon, 1e-7)
+    impossible = (densities[:, :MINERAL] < least[:, None]).any(axis=1) | (soft.misfit > misfit_limit)
+    impossible |= ~np.isfinite(densities).all(axis=1)
+    impossible[bone] |= ~under.converged
+    densities[~np.isfinite(densities)] = 0.0
+    maps = np.zeros((*body.shape, 3))
+    maps[body] = densities
+    return CompositionMaps(
+        maps, body, _mask(bone, body), _mask(starved, body), _mask(impossible, body), 1.0 / per_photon
+    )
+
+
+def _image(values: Array, body: Mask) -> Array:
+    """Values of the body's pixels on the grid, zero elsewhere."""
+    result = np.zeros(body.shape)
+    result[body] = values
+    return result
+
+
+def _mask(flags: Mask, body: Mask) -> Mask:
+    """Flags of the body's pixels on the grid, false elsewhere."""
+    result = np.zeros(body.shape, dtype=np.bool_)
+    result[body] = flags
+    return result
+
+
+def _fill(values: Array, missing: Mask, body: Mask) -> Array:
+    """Give missing pixels the largest total of the scan: the beam was weakest there."""
+    if missing.any() and not missing.all():
+        values = values.copy()
+        values[missing] = values[~missing].max()
+    return values

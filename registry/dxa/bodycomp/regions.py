@@ -1,0 +1,234 @@
+"""Regions from the silhouette: head, trunk, arms and legs, cut as an analyst of whole-body DXA cuts them.
+
+Landmarks are read off the outline and the areal density of all tissue: the top of the head, the neck, the
+armpits (where the arms part from the trunk) and the crotch (where the legs part). Where limbs touch, the
+valley between them stands in for the gap. The cuts through the shoulder and the hip joints lie at distances
+from these landmarks that were fitted once to the simulated bodies' rig (``CUTS``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from registry.dxa.cohort.rig import REGIONS
+from registry.dxa.imaging.geometry import GRID, Grid
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+OUTSIDE = -1
+HEAD, TRUNK, ARM_LEFT, ARM_RIGHT, LEG_LEFT, LEG_RIGHT = range(len(REGIONS))
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where the joints lie relative to the landmarks; lengths as shares of the silhouette's length.
+
+    Parameters
+    ----------
+    shoulder_drop, shoulder_drop_cm
+        From the top of the head to the upper end of the arm's cut: share of the length, plus centimetres.
+    shoulder_width, shoulder_width_cm
+        From the midline to that end: share of the distance to the outline there, plus centimetres.
+    armpit_depth, armpit_inset_cm
+        An armpit is expected no lower than this share below the shoulder; where the arm lies against the
+        trunk longer, the cut passes this much nearer to the midline there.
+    crotch_drop
+        From the first row in which the legs part down to the apex of the legs' cut.
+    hip_slope
+        Rise of that cut over its run, through the hip joint.
+    hip_ceiling
+        Legs end this share above the apex.
+    """
+
+    shoulder_drop: float = 0.0819
+    shoulder_drop_cm: float = 14.6
+    shoulder_width: float = 0.7334
+    shoulder_width_cm: float = 0.8
+    armpit_depth: float = 0.13
+    armpit_inset_cm: float = 6.0
+    crotch_drop: float = 0.0125
+    hip_slope: float = 0.777
+    hip_ceiling: float = 0.084
+
+
+CUTS = Cuts()
+# The legs have parted where the tissue between them thins to this share of what the thinner leg has.
+_PARTED = 0.7
+_EMPTY_G_CM2 = 0.3
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Rows and columns, as fractional pixel indices.
+
+    Parameters
+    ----------
+    top, bottom
+        First and last row of the body.
+    midline
+        Column of the body's axis.
+    neck
+        Row where the neck is narrowest.
+    crotch
+        First row in which the legs part.
+    armpits
+        Row and column for left and right; None where no arm parts from the trunk.
+    """
+
+    top: int
+    bottom: int
+    midline: float
+    neck: int
+    crotch: int
+    armpits: tuple[tuple[int, int] | None, tuple[int, int] | None]
+
+
+def find_landmarks(total_g_cm2: Array, body: Mask, grid: Grid = GRID) -> Landmarks | None:
+    """Find the landmarks of a scan that lies head up; None where the silhouette is no body.
+
+    Parameters
+    ----------
+    total_g_cm2
+        Areal density of all tissue, shape (rows, columns).
+    body
+        The body's pixels.
+    """
+    rows = np.flatnonzero(body.any(axis=1))
+    if len(rows) < 40:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1])
+    length = bottom - top + 1
+    density = np.where(body, total_g_cm2, 0.0)
+    trunk = density[top : top + length // 2]
+    midline = float(np.average(np.arange(density.shape[1]), weights=trunk.sum(axis=0)))
+    width = body.sum(axis=1)
+    first = top + round(0.08 * length)
+    neck = first + int(np.argmin(width[first : top + round(0.19 * length)]))
+    crotch = _crotch(density, midline, top, bottom, grid)
+    if crotch is None:
+        return None
+    armpits = tuple(_armpit(body, midline, neck, crotch, side) for side in (1, -1))
+    return Landmarks(top, bottom, midline, neck, crotch, (armpits[0], armpits[1]))
+
+
+def _crotch(density: Array, midline: float, top: int, bottom: int, grid: Grid) -> int | None:
+    """The highest row of those below which the legs stay apart."""
+    reach = round(5.0 / grid.column_spacing_cm)
+    centre = round(midline)
+    length = bottom - top + 1
+    found = None
+    for row in range(top + round(0.72 * length), top + round(0.36 * length), -1):
+        line = density[row]
+        between = line[max(0, centre - reach) : centre + reach + 1].min()
+        leg = min(line[:centre].max(initial=0.0), line[centre:].max(initial=0.0))
+        if leg <= _EMPTY_G_CM2 or between > _PARTED * leg:
+            break
+        found = row
+    return found
+
+
+def _armpit(body: Mask, midline: float, neck: int, crotch: int, side: int) -> tuple[int, int] | None:
+    """The first row below the neck in which a gap divides arm and trunk, and the gap's inner column."""
+    centre = round(midline)
+    for row in range(neck + 6, crotch + 1):
+        line = body[row, centre:] if side > 0 else body[row, centre::-1]
+        outside = np.flatnonzero(~line)
+        if len(outside) and outside[0] > 5 and line[outside[0] :].any():
+            column = centre + side * int(outside[0])
+            # A gap goes on below; a nick in the outline does not.
+            if not body[row : row + 3, column].any():
+                return row, column
+    return None
+
+
+def find_regions(
+    total_g_cm2: Array, body: Mask, landmarks: Landmarks | None, cuts: Cuts = CUTS, grid: Grid = GRID
+) -> npt.NDArray[np.int8]:
+    """Divide the body.
+
+    Returns
+    -------
+    array
+        Index into ``REGIONS`` of each pixel, ``OUTSIDE`` where there is no body, shape (rows, columns).
+        Without landmarks, everything is trunk.
+    """
+    regions = np.where(body, TRUNK, OUTSIDE).astype(np.int8)
+    if landmarks is None:
+        return regions
+    _cut_legs(regions, body, landmarks, cuts, grid)
+    regions[body & (np.arange(len(body))[:, None] <= landmarks.neck)] = HEAD
+    density = np.where(body, total_g_cm2, 0.0)
+    for side, region, armpit in ((1, ARM_LEFT, landmarks.armpits[0]), (-1, ARM_RIGHT, landmarks.armpits[1])):
+        lateral = _lateral_of_arm(density, body, landmarks, armpit, side=side, cuts=cuts, grid=grid)
+        regions[lateral & body] = region
+    return regions
+
+
+def _cut_legs(
+    regions: npt.NDArray[np.int8], body: Mask, landmarks: Landmarks, cuts: Cuts, grid: Grid
+) -> None:
+    length_cm = (landmarks.bottom - landmarks.top + 1) * grid.row_spacing_cm
+    row, column = np.indices(body.shape)
+    # Above and out from the apex, in centimetres.
+    apex = landmarks.crotch + cuts.crotch_drop * length_cm / grid.row_spacing_cm
+    up = (apex - row) * grid.row_spacing_cm
+    out = (column - landmarks.midline) * grid.column_spacing_cm
+    below = up <= np.minimum(cuts.hip_slope * np.abs(out), cuts.hip_ceiling * length_cm)
+    regions[body & below & (out >= 0)] = LEG_LEFT
+    regions[body & below & (out < 0)] = LEG_RIGHT
+
+
+def _lateral_of_arm(
+    density: Array,
+    body: Mask,
+    landmarks: Landmarks,
+    armpit: tuple[int, int] | None,
+    *,
+    side: int,
+    cuts: Cuts,
+    grid: Grid,
+) -> Mask:
+    """Pixels beyond the arm's cut; side is 1 for the left arm (high columns) and -1 for the right."""
+    length_cm = (landmarks.bottom - landmarks.top + 1) * grid.row_spacing_cm
+    drop = (cuts.shoulder_drop * length_cm + cuts.shoulder_drop_cm) / grid.row_spacing_cm
+    shoulder = round(landmarks.top + drop)
+    reach = [_reach(body[row], landmarks.midline, side) for row in range(shoulder + 2, shoulder + 6)]
+    out = cuts.shoulder_width * float(np.mean(reach)) * grid.column_spacing_cm + cuts.shoulder_width_cm
+    points = [(float(shoulder), out / grid.column_spacing_cm)]
+    depth = cuts.armpit_depth * length_cm / grid.row_spacing_cm
+    if armpit is None or armpit[0] - shoulder > 1.3 * depth:
+        points.append((shoulder + depth, (out - cuts.armpit_inset_cm) / grid.column_spacing_cm))
+    if armpit is not None:
+        points.append((float(armpit[0]), abs(armpit[1] - landmarks.midline)))
+    path_rows, path_out = zip(*points, strict=True)
+    column = np.arange(body.shape[1])
+    result = np.zeros(body.shape, dtype=np.bool_)
+    boundary = round(landmarks.midline + side * path_out[-1])
+    for row in range(max(landmarks.neck + 1, shoulder - 3), landmarks.bottom):
+        if row <= path_rows[-1]:
+            lateral = side * (column - landmarks.midline) >= np.interp(row, path_rows, path_out)
+        else:
+            boundary = _follow_gap(density[row], boundary)
+            lateral = side * (column - boundary) >= 0
+            if not (lateral & body[row]).any():
+                break
+        result[row] = lateral
+    return result
+
+
+def _reach(line: Mask, midline: float, side: int) -> float:
+    """Distance from the midline to the outline, in columns."""
+    columns = np.flatnonzero(line)
+    if not len(columns):
+        return 0.0
+    return float(columns[-1] + 0.5 - midline if side > 0 else midline - columns[0] + 0.5)
+
+
+def _follow_gap(line: Array, boundary: int) -> int:
+    """The emptiest column near the last row's boundary; the nearest of equals."""
+    candidates = np.arange(max(0, boundary - 2), min(len(line), boundary + 3))
+    order = np.lexsort((np.abs(candidates - boundary), line[candidates]))
+    return int(candidates[order[0]])

@@ -1,0 +1,131 @@
+"""Analysis of simulated scans against their true maps, flags on damaged ones."""
+
+import numpy as np
+import pytest
+
+from registry.contracts import InputError
+from registry.dxa.bodycomp import MEASURES, analyse, committed_calibration
+from registry.dxa.bodycomp.accuracy import clean_codes
+from registry.dxa.bodycomp.analysis import region_measures
+from registry.dxa.bodycomp.maps import composition_maps
+from registry.dxa.bodycomp.picture import draw, write_picture
+from registry.dxa.bodycomp.regions import ARM_LEFT, ARM_RIGHT, HEAD, LEG_LEFT, LEG_RIGHT, OUTSIDE
+from registry.dxa.cohort.truth import composition_measures
+from registry.dxa.imaging.channels import MAXIMUM_CODE
+from registry.dxa.imaging.geometry import GRID
+
+
+def test_measures_are_taken_as_the_truth_is(visits):
+    for visit in visits:
+        found = region_measures(visit.composition.densities_g_cm2, visit.composition.region)
+        assert found == pytest.approx(composition_measures(visit.composition), rel=1e-12)
+
+
+def test_with_known_fat_the_inversion_adds_nothing(visits):
+    for visit in visits:
+        density = visit.composition.densities_g_cm2
+        maps = composition_maps(clean_codes(visit), fat_under_bone=(density[..., 0], density[..., 2] > 0))
+        found = region_measures(maps.densities_g_cm2, visit.composition.region)
+        for name in MEASURES:
+            assert found[name] == pytest.approx(visit.measures[name], rel=2e-3), name
+
+
+def test_blind_and_noise_free_totals_stay_near_their_targets(visits):
+    # In percent of the mean; the study on many subjects is a slow test.
+    limits = {"total_mass_kg": 0.3, "total_fat_kg": 7.0, "total_lean_kg": 3.5, "total_bmc_kg": 4.5}
+    maps = [composition_maps(clean_codes(visit)) for visit in visits]
+    found = [region_measures(m.densities_g_cm2, v.composition.region) for m, v in zip(maps, visits, strict=True)]
+    for name, limit in limits.items():
+        true = np.array([visit.measures[name] for visit in visits])
+        error = np.array([measures[name] for measures in found]) - true
+        assert 100 * np.sqrt((error**2).mean()) / true.mean() < limit, name
+
+
+def test_calibrated_measures_are_close_to_the_truth(visits, codes):
+    analysis = analyse(codes, calibration=committed_calibration())
+    assert analysis.calibrated
+    assert analysis.analysable.all()
+    true = np.array([[visit.measures[name] for name in MEASURES] for visit in visits])
+    error = analysis.measures - true
+    assert np.abs(error[:, MEASURES.index("total_fat_kg")]).max() < 2.0
+    assert np.abs(error[:, MEASURES.index("total_lean_kg")]).max() < 2.0
+    assert np.abs(error[:, MEASURES.index("total_bmc_kg")]).max() < 0.15
+
+
+def test_regions_overlap_the_rigs_and_sides_are_the_subjects_own(visits, codes):
+    for visit, scan in zip(visits, analyse(codes).scans, strict=True):
+        true, found = visit.composition.region, scan.regions
+        for region, least in ((HEAD, 0.7), (ARM_LEFT, 0.75), (ARM_RIGHT, 0.75), (LEG_LEFT, 0.9), (LEG_RIGHT, 0.9)):
+            both, either = (true == region) & (found == region), (true == region) | (found == region)
+            assert both.sum() / either.sum() > least, region
+        columns = np.arange(GRID.columns)
+        assert np.average(columns, weights=(found == ARM_LEFT).sum(0)) > np.average(
+            columns, weights=(found == ARM_RIGHT).sum(0)
+        )
+        assert ((found == OUTSIDE) == ~scan.maps.body).all()
+
+
+def test_noise_is_estimated_from_the_channels(visits, codes):
+    assert analyse(codes[:1]).scans[0].maps.photons == pytest.approx(3e6, rel=0.1)
+
+
+def test_batches_and_single_scans_agree(codes):
+    together = analyse(codes[:2]).measures
+    np.testing.assert_array_equal(together, np.concatenate([analyse([scan]).measures for scan in codes[:2]]))
+
+
+def test_an_empty_scan_has_no_measures_but_is_counted():
+    empty = np.full((2, *GRID.shape, 6), 200, dtype=np.uint16)
+    analysis = analyse(empty)
+    assert np.isnan(analysis.measures).all()
+    assert analysis.measures.shape == (2, 13)
+    assert analysis.flagged("no_body").tolist() == [True, True]
+
+
+def test_noise_alone_is_no_body():
+    codes = np.random.default_rng(0).integers(0, MAXIMUM_CODE, (1, *GRID.shape, 6)).astype(np.uint16)
+    analysis = analyse(codes)
+    assert analysis.flagged("no_body")[0] or analysis.flagged("implausible")[0]
+
+
+def test_a_good_scan_carries_no_flag(codes):
+    flags = [scan.flags for scan in analyse(codes).scans]
+    assert frozenset() in flags
+    assert not any(found & {"no_body", "implausible", "outside_field"} for found in flags)
+
+
+def test_flags_tell_what_is_wrong(codes):
+    shifted = np.full_like(codes[0], 200)
+    shifted[:, :-25] = codes[0][:, 25:]
+    assert "outside_field" in analyse([shifted]).scans[0].flags
+    burnt = codes[0].copy()
+    burnt[60:75, 45:60] = MAXIMUM_CODE
+    assert "saturated" in analyse([burnt]).scans[0].flags
+    swapped = codes[0][..., [1, 0, 3, 2, 5, 4]]
+    assert analyse([swapped]).scans[0].flags & {"implausible", "no_body"}
+
+
+def test_generated_scans_may_hold_floating_values(codes):
+    exact, shifted = analyse([codes[0]]), analyse([codes[0].astype(np.float32) + 0.25])
+    np.testing.assert_allclose(shifted.measures, exact.measures, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("scan", "what"),
+    [(np.zeros((10, 10, 6)), "shape"), (np.full((*GRID.shape, 6), np.nan), "not finite")],
+)
+def test_what_is_no_scan_is_refused(scan, what):
+    with pytest.raises(InputError, match=what):
+        analyse([scan])
+
+
+def test_a_scan_can_be_drawn(codes, tmp_path):
+    scan = analyse(codes[:1]).scans[0]
+    image = draw(scan)
+    assert image.dtype == np.uint8
+    assert image.max() == 255
+    write_picture(scan, tmp_path / "scan.png")
+    assert (tmp_path / "scan.png").read_bytes().startswith(b"\x89PNG")
+    empty = analyse([np.full((*GRID.shape, 6), 200)]).scans[0]
+    with pytest.raises(InputError, match="without a body"):
+        draw(empty)

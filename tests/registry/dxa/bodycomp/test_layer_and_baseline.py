@@ -1,0 +1,110 @@
+"""The layer against closed forms of cylinders; the estimate under bone on bodies made to order."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+from registry.dxa.bodycomp.baseline import BaselineSettings, _relax_rows, estimate_baseline
+from registry.dxa.bodycomp.layer import (
+    LEVELS_CM,
+    LIPID_DENSITY_G_CM3,
+    TISSUE_DENSITY_G_CM3,
+    fill_pits,
+    layer_fat_g_cm2,
+)
+from registry.dxa.imaging.geometry import GRID
+
+
+def cylinder(radius):
+    """Chord of a cylinder along the table, with everything beyond its ends empty."""
+    chord = 2 * np.sqrt(np.maximum(radius**2 - GRID.column_centres_cm() ** 2, 0.0))
+    thickness = np.tile(chord, (GRID.rows, 1))
+    thickness[:20] = thickness[-20:] = 0.0
+    return thickness
+
+
+# A layer thinner than a pixel is wide does not see gentle slopes.
+@pytest.mark.parametrize(("level", "tolerance"), [(0.75, 0.13), (1.7, 0.04), (2.8, 0.04)])
+def test_layer_of_a_cylinder_is_the_difference_of_two_chords(level, tolerance):
+    thickness = cylinder(8.0)
+    layers = layer_fat_g_cm2(TISSUE_DENSITY_G_CM3 * thickness)
+    expected = LIPID_DENSITY_G_CM3 * (thickness - cylinder(8.0 - level))
+    middle = slice(60, 90)
+    inside = np.abs(GRID.column_centres_cm()) < 0.8 * (8.0 - level)
+    found = layers[list(LEVELS_CM).index(level)]
+    np.testing.assert_allclose(found[middle][:, inside], expected[middle][:, inside], rtol=tolerance)
+
+
+def test_layers_rise_with_their_level_and_end_with_all_fat():
+    total = TISSUE_DENSITY_G_CM3 * cylinder(6.0)
+    layers = layer_fat_g_cm2(total)
+    assert (np.diff(layers, axis=0) >= -1e-12).all()
+    whole = slice(25, -25)
+    all_fat = LIPID_DENSITY_G_CM3 * total / TISSUE_DENSITY_G_CM3
+    np.testing.assert_allclose(layers[-1][whole], all_fat[whole])
+
+
+def test_pits_are_filled_to_their_rim():
+    values = np.zeros((9, 9))
+    values[1:8, 1:8] = 5.0
+    values[3:6, 3:6] = 1.0
+    filled = fill_pits(values)
+    assert filled[4, 4] == 5.0
+    assert filled[0, 0] == 0.0
+
+
+def test_line_relaxation_solves_the_penalised_problem():
+    generator = np.random.default_rng(0)
+    body = np.ones((12, 9), dtype=bool)
+    body[:4, :3] = False
+    body[7, 4] = False
+    weight, wanted = generator.uniform(0.5, 2.0, body.shape), generator.normal(size=body.shape)
+    down, across = 3.0, 7.0
+    index = -np.ones(body.shape, dtype=int)
+    index[body] = np.arange(body.sum())
+    rows = []
+    for centre, before, after, roughness in (
+        (index[1:-1], index[:-2], index[2:], down),
+        (index[:, 1:-1], index[:, :-2], index[:, 2:], across),
+    ):
+        for c, a, b in zip(centre.ravel(), before.ravel(), after.ravel(), strict=True):
+            if min(a, b, c) >= 0:
+                row = np.zeros(body.sum())
+                row[[a, c, b]] = np.sqrt(roughness) * np.array([1.0, -2.0, 1.0])
+                rows.append(row)
+    differences = np.array(rows)
+    matrix = np.diag(weight[body]) + differences.T @ differences
+    expected = spsolve(sparse.csc_matrix(matrix), (weight * wanted)[body])
+    found = np.zeros(body.shape)
+    for _ in range(200):
+        _relax_rows(found, wanted, weight, body, down, across, 1.3)
+        _relax_rows(found.T, wanted.T, weight.T, body.T, across, down, 1.3)
+    np.testing.assert_allclose(found[body], expected, atol=1e-8)
+
+
+def test_fat_under_a_bone_is_that_of_the_layer_around_it():
+    thickness = cylinder(8.0)
+    body = thickness > 0
+    total = TISSUE_DENSITY_G_CM3 * thickness
+    fat = LIPID_DENSITY_G_CM3 * (thickness - cylinder(7.0))
+    mineral = np.where((np.abs(GRID.column_centres_cm()) < 1.5) & body, 0.8, 0.0)
+    generator = np.random.default_rng(0)
+    apparent = fat - 17.5 * mineral + generator.normal(0.0, 0.1, fat.shape)
+    estimate = estimate_baseline(apparent, total, np.full(fat.shape, 0.1), body, body)
+    under = mineral[70:80] > 0
+    assert np.abs(estimate.fat_g_cm2 - fat)[70:80][under].mean() < 0.12
+    assert (estimate.free_of_bone[70:80][under] < 0.01).all()
+    beside = body[70:80] & (np.abs(GRID.column_centres_cm()) > 2.5) & (np.abs(GRID.column_centres_cm()) < 5.5)
+    assert (estimate.free_of_bone[70:80][beside] > 0.3).mean() > 0.9
+
+
+def test_without_bone_the_estimate_follows_the_fat():
+    thickness = cylinder(8.0)
+    body = thickness > 0
+    fat = LIPID_DENSITY_G_CM3 * (thickness - cylinder(6.8))
+    estimate = estimate_baseline(
+        fat, TISSUE_DENSITY_G_CM3 * thickness, np.full(fat.shape, 0.05), body, body, settings=BaselineSettings()
+    )
+    inner = np.abs(GRID.column_centres_cm()) < 6.0
+    np.testing.assert_allclose(estimate.fat_g_cm2[60:90][:, inner], fat[60:90][:, inner], rtol=0.08)

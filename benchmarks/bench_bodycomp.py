@@ -1,7 +1,7 @@
 """The analyser against a dense per-pixel least-squares solution of the same scan.
 
-The reference side solves every pixel of the body with a general nonlinear solver (scipy) and interpolates the fat
-under bone by dense asymmetric least squares on a sixth of the pixels; it is what one would write first.
+The reference side is what one would write first: it solves each pixel with a general nonlinear solver (scipy)
+and estimates the fat under bone by dense asymmetric least squares on a sixth of the pixels.
 Run with ``pytest benchmarks/bench_bodycomp.py``; numbers are in docs/body-composition.md.
 """
 

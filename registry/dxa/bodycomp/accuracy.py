@@ -32,7 +32,7 @@ from registry.dxa.imaging.scanner import Scanner
 Array = npt.NDArray[np.float64]
 
 CONDITIONS = ("oracle", "blind", "maps_only", "regions_only", "calibrated")
-GROUPS = ("all ages", "men", "women")
+GROUPS = ("all ages", "men", "women", "arms apart")
 ADULT_YEARS = 18.0
 
 
@@ -43,7 +43,8 @@ class Accuracy:
     Parameters
     ----------
     measure, condition, group
-        What it is about; men and women are adults.
+        What it is about; men and women are adults; ``arms apart`` leaves out those whose arms lie on or
+        against the trunk, of all ages.
     subjects
         How many were analysed.
     r2
@@ -120,6 +121,7 @@ def accuracy_study(
     conditions = tuple(conditions)
     found: dict[str, list[list[float]]] = {condition: [] for condition in conditions}
     truth, sexes, ages = [], [], []
+    apart: list[bool] = []
     overlaps: list[Array] = []
     for number, subject in enumerate(subjects.simulate_subjects("accuracy", count), 1):
         visit = subject.visits[0]
@@ -130,11 +132,13 @@ def accuracy_study(
             measures = _MEASURE[condition](visit, calibration)
             found[condition].append([measures.get(name, np.nan) for name in MEASURES])
         overlaps.append(_overlaps(visit))
+        apart.append("limbs_touching" not in analyse([visit.scan.codes]).scans[0].flags)
         if progress is not None:
             progress(number, count)
     adult = np.array(ages) >= ADULT_YEARS
     male = np.array(sexes) == "male"
     members = {"all ages": np.ones(count, dtype=np.bool_), "men": adult & male, "women": adult & ~male}
+    members["arms apart"] = np.array(apart)
     rows = [
         agreement(np.array(values)[members[group], column], np.array(truth)[members[group], column],
                   name, condition, group)

@@ -14,7 +14,7 @@ from registry.dxa.bodycomp.baseline import BaselineSettings
 from registry.dxa.bodycomp.calibration import Calibration
 from registry.dxa.bodycomp.inversion import MINERAL
 from registry.dxa.bodycomp.maps import CompositionMaps, composition_maps
-from registry.dxa.bodycomp.regions import Landmarks, find_landmarks, find_regions
+from registry.dxa.bodycomp.regions import Landmarks, find_landmarks, find_regions, lies_on_trunk
 from registry.dxa.cohort.measures import COMPOSITION
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.cohort.truth import BONE_THRESHOLD_G_CM2
@@ -190,17 +190,19 @@ def _analyse_one(
     if calibration is not None:
         measures = calibration.apply(measures)
     bone = maps.densities_g_cm2[..., MINERAL] > BONE_THRESHOLD_G_CM2
-    return ScanAnalysis(measures, _flags(codes, maps, landmarks), bone, maps, regions, landmarks)
+    return ScanAnalysis(measures, _flags(codes, maps, landmarks, grid), bone, maps, regions, landmarks)
 
 
-def _flags(codes: npt.NDArray[np.generic], maps: CompositionMaps, landmarks: Landmarks) -> frozenset[Flag]:
+def _flags(
+    codes: npt.NDArray[np.generic], maps: CompositionMaps, landmarks: Landmarks, grid: Grid
+) -> frozenset[Flag]:
     values = codes.astype(np.float64)[maps.body]
     saturated = (values <= 0) | (values >= MAXIMUM_CODE)
     border = np.concatenate([maps.body[0], maps.body[-1], maps.body[:, 0], maps.body[:, -1]])
     found: dict[Flag, bool] = {
         "saturated": float(saturated.any(axis=1).mean()) > SATURATED_SHARE or bool(maps.starved.any()),
         "outside_field": int(border.sum()) > _BORDER_PIXELS,
-        "limbs_touching": None in landmarks.armpits,
+        "limbs_touching": any(lies_on_trunk(landmarks, armpit, grid=grid) for armpit in landmarks.armpits),
         "implausible": float(maps.impossible.sum()) > IMPOSSIBLE_SHARE * float(maps.body.sum()),
     }
     return frozenset(flag for flag, raised in found.items() if raised)

@@ -35,6 +35,9 @@ class Cuts:
     armpit_depth, armpit_inset_cm
         An armpit is expected no lower than this share below the shoulder; where the arm lies against the
         trunk longer, the cut passes this much nearer to the midline there.
+    arm_length, hand_width_cm
+        An arm that never parts from the body ends this share below the shoulder, so far inside the outline;
+        no arm reaches more than a quarter further.
     crotch_drop
         From the first row in which the legs part down to the apex of the legs' cut.
     hip_slope
@@ -49,6 +52,8 @@ class Cuts:
     shoulder_width_cm: float = 0.8
     armpit_depth: float = 0.13
     armpit_inset_cm: float = 6.0
+    arm_length: float = 0.32
+    hand_width_cm: float = 1.5
     crotch_drop: float = 0.0125
     hip_slope: float = 0.777
     hip_ceiling: float = 0.084
@@ -170,7 +175,7 @@ def find_regions(
 def _cut_legs(
     regions: npt.NDArray[np.int8], body: Mask, landmarks: Landmarks, cuts: Cuts, grid: Grid
 ) -> None:
-    length_cm = (landmarks.bottom - landmarks.top + 1) * grid.row_spacing_cm
+    length_cm = _length_cm(landmarks, grid)
     row, column = np.indices(body.shape)
     # Above and out from the apex, in centimetres.
     apex = landmarks.crotch + cuts.crotch_drop * length_cm / grid.row_spacing_cm
@@ -192,22 +197,28 @@ def _lateral_of_arm(
     grid: Grid,
 ) -> Mask:
     """Pixels beyond the arm's cut; side is 1 for the left arm (high columns) and -1 for the right."""
-    length_cm = (landmarks.bottom - landmarks.top + 1) * grid.row_spacing_cm
-    drop = (cuts.shoulder_drop * length_cm + cuts.shoulder_drop_cm) / grid.row_spacing_cm
-    shoulder = round(landmarks.top + drop)
+    length_cm = _length_cm(landmarks, grid)
+    shoulder = _shoulder_row(landmarks, cuts, grid)
     reach = [_reach(body[row], landmarks.midline, side) for row in range(shoulder + 2, shoulder + 6)]
     out = cuts.shoulder_width * float(np.mean(reach)) * grid.column_spacing_cm + cuts.shoulder_width_cm
     points = [(float(shoulder), out / grid.column_spacing_cm)]
     depth = cuts.armpit_depth * length_cm / grid.row_spacing_cm
-    if armpit is None or armpit[0] - shoulder > 1.3 * depth:
+    if lies_on_trunk(landmarks, armpit, cuts, grid):
         points.append((shoulder + depth, (out - cuts.armpit_inset_cm) / grid.column_spacing_cm))
+    arm_rows = cuts.arm_length * length_cm / grid.row_spacing_cm
     if armpit is not None:
         points.append((float(armpit[0]), abs(armpit[1] - landmarks.midline)))
+        last = round(shoulder + 1.25 * arm_rows)
+    else:
+        last = min(round(shoulder + arm_rows), len(body) - 1)
+        outline = [_reach(body[row], landmarks.midline, side) for row in range(last - 8, last - 2)]
+        hand = float(np.median(outline)) - cuts.hand_width_cm / grid.column_spacing_cm
+        points.append((float(last), hand))
     path_rows, path_out = zip(*points, strict=True)
     column = np.arange(body.shape[1])
     result = np.zeros(body.shape, dtype=np.bool_)
     boundary = round(landmarks.midline + side * path_out[-1])
-    for row in range(max(landmarks.neck + 1, shoulder - 3), landmarks.bottom):
+    for row in range(max(landmarks.neck + 1, shoulder - 3), min(last, landmarks.bottom) + 1):
         if row <= path_rows[-1]:
             lateral = side * (column - landmarks.midline) >= np.interp(row, path_rows, path_out)
         else:
@@ -217,6 +228,26 @@ def _lateral_of_arm(
                 break
         result[row] = lateral
     return result
+
+
+def lies_on_trunk(
+    landmarks: Landmarks, armpit: tuple[int, int] | None, cuts: Cuts = CUTS, grid: Grid = GRID
+) -> bool:
+    """Whether an arm lies on or against the trunk: its armpit is missing or far below where it should be."""
+    if armpit is None:
+        return True
+    depth = cuts.armpit_depth * _length_cm(landmarks, grid) / grid.row_spacing_cm
+    return armpit[0] - _shoulder_row(landmarks, cuts, grid) > 1.3 * depth
+
+
+def _length_cm(landmarks: Landmarks, grid: Grid) -> float:
+    return (landmarks.bottom - landmarks.top + 1) * grid.row_spacing_cm
+
+
+def _shoulder_row(landmarks: Landmarks, cuts: Cuts, grid: Grid) -> int:
+    """The row of the arm cut's upper end."""
+    drop_cm = cuts.shoulder_drop * _length_cm(landmarks, grid) + cuts.shoulder_drop_cm
+    return round(landmarks.top + drop_cm / grid.row_spacing_cm)
 
 
 def _reach(line: Mask, midline: float, side: int) -> float:

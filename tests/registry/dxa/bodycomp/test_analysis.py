@@ -34,7 +34,9 @@ def test_blind_and_noise_free_totals_stay_near_their_targets(visits):
     # In percent of the mean; the study on many subjects is a slow test.
     limits = {"total_mass_kg": 0.3, "total_fat_kg": 7.0, "total_lean_kg": 3.5, "total_bmc_kg": 4.5}
     maps = [composition_maps(clean_codes(visit)) for visit in visits]
-    found = [region_measures(m.densities_g_cm2, v.composition.region) for m, v in zip(maps, visits, strict=True)]
+    found = [
+        region_measures(m.densities_g_cm2, v.composition.region) for m, v in zip(maps, visits, strict=True)
+    ]
     for name, limit in limits.items():
         true = np.array([visit.measures[name] for visit in visits])
         error = np.array([measures[name] for measures in found]) - true
@@ -55,7 +57,13 @@ def test_calibrated_measures_are_close_to_the_truth(visits, codes):
 def test_regions_overlap_the_rigs_and_sides_are_the_subjects_own(visits, codes):
     for visit, scan in zip(visits, analyse(codes).scans, strict=True):
         true, found = visit.composition.region, scan.regions
-        for region, least in ((HEAD, 0.7), (ARM_LEFT, 0.75), (ARM_RIGHT, 0.75), (LEG_LEFT, 0.9), (LEG_RIGHT, 0.9)):
+        for region, least in (
+            (HEAD, 0.7),
+            (ARM_LEFT, 0.75),
+            (ARM_RIGHT, 0.75),
+            (LEG_LEFT, 0.9),
+            (LEG_RIGHT, 0.9),
+        ):
             both, either = (true == region) & (found == region), (true == region) | (found == region)
             assert both.sum() / either.sum() > least, region
         columns = np.arange(GRID.columns)

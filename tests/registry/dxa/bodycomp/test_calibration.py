@@ -14,7 +14,9 @@ from registry.dxa.cohort.splits import plan_cohort
 def test_lines_are_those_of_an_independent_fit():
     generator = np.random.default_rng(0)
     raw = generator.uniform(1, 5, (30, 13))
-    known = raw * generator.uniform(0.5, 2, 13) + generator.normal(size=13) + generator.normal(0, 0.1, raw.shape)
+    known = (
+        raw * generator.uniform(0.5, 2, 13) + generator.normal(size=13) + generator.normal(0, 0.1, raw.shape)
+    )
     fitted = fit_calibration(raw, known, source="test", simulated=False, fingerprint="")
     for column, name in enumerate(MEASURES):
         slope, intercept = np.polyfit(raw[:, column], known[:, column], 1)
@@ -44,8 +46,12 @@ def test_reserved_subjects_are_in_no_cohort_and_in_no_other_study():
     everyone = set.union(*numbers.values())
     assert len(everyone) == 1500
     part = {"scans": 5000}
-    cohort = CohortSpecification.read({"seed": subjects.RESERVED_SEED, "pretraining": part, "paired": part}, "test")
-    planned = {p.number for splits in plan_cohort(cohort).values() for patients in splits.values() for p in patients}
+    cohort = CohortSpecification.read(
+        {"seed": subjects.RESERVED_SEED, "pretraining": part, "paired": part}, "test"
+    )
+    planned = {
+        p.number for splits in plan_cohort(cohort).values() for patients in splits.values() for p in patients
+    }
     assert not planned & everyone
 
 
@@ -95,7 +101,7 @@ def test_too_few_or_equal_subjects_do_not_calibrate():
 def test_scans_of_a_real_scanner_are_refused_until_calibrated(visits, codes):
     ids = [str(number) for number in range(len(codes))]
     for calibration in (None, committed_calibration()):
-        with pytest.raises(InputError, match="not calibrated.*calibrate --cohort"):
+        with pytest.raises(InputError, match=r"not calibrated.*calibrate --cohort"):
             BuiltInAnalyser(calibration).measure(ids, codes, simulated=False)
     repeated = np.concatenate([codes[:2]] * 5)
     known = np.concatenate([[[visit.measures[name] for name in MEASURES] for visit in visits[:2]]] * 5)

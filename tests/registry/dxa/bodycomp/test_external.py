@@ -83,7 +83,9 @@ def test_results_come_back_under_the_scans_own_ids(exported):
     analyser = ExternalAnalyser(folder / "back.csv", key, "other software")
     again = analyser.measure(list(reversed(IDS)), np.empty(0), simulated=True)
     assert again.scan_ids == tuple(reversed(IDS))
-    np.testing.assert_array_equal(again.values, table.values[[table.scan_ids.index(key) for key in again.scan_ids]])
+    np.testing.assert_array_equal(
+        again.values, table.values[[table.scan_ids.index(key) for key in again.scan_ids]]
+    )
     assert again.frame()["total_fat_kg"].null_count() == 1
     with pytest.raises(InputError, match="no measures of 1 scans: carl"):
         analyser.measure(["carl"], np.empty(0), simulated=True)
@@ -180,5 +182,13 @@ def test_the_command_line_imports(exported, tmp_path):
 
 
 def test_the_test_split_calibrates_nothing(tmp_path):
-    arguments = ["calibrate", "--cohort", str(tmp_path), "--split", "test", "--output", str(tmp_path / "c.json")]
+    arguments = [
+        "calibrate",
+        "--cohort",
+        str(tmp_path),
+        "--split",
+        "test",
+        "--output",
+        str(tmp_path / "c.json"),
+    ]
     assert isinstance(CliRunner().invoke(bodycomp, arguments).exception, InputError)

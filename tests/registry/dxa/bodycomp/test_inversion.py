@@ -6,7 +6,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
-from registry.dxa.bodycomp.inversion import SATURATION_NEPERS, solve_lean_alone, solve_soft_tissue, solve_under_bone
+from registry.dxa.bodycomp.inversion import (
+    SATURATION_NEPERS,
+    solve_lean_alone,
+    solve_soft_tissue,
+    solve_under_bone,
+)
 from registry.dxa.imaging.attenuation import attenuation_tables
 from registry.dxa.imaging.channels import MAXIMUM_CODE, decode
 from registry.dxa.imaging.scanner import Scanner

@@ -104,7 +104,12 @@ def test_without_bone_the_estimate_follows_the_fat():
     body = thickness > 0
     fat = LIPID_DENSITY_G_CM3 * (thickness - cylinder(6.8))
     estimate = estimate_baseline(
-        fat, TISSUE_DENSITY_G_CM3 * thickness, np.full(fat.shape, 0.05), body, body, settings=BaselineSettings()
+        fat,
+        TISSUE_DENSITY_G_CM3 * thickness,
+        np.full(fat.shape, 0.05),
+        body,
+        body,
+        settings=BaselineSettings(),
     )
     inner = np.abs(GRID.column_centres_cm()) < 6.0
     np.testing.assert_allclose(estimate.fat_g_cm2[60:90][:, inner], fat[60:90][:, inner], rtol=0.08)

@@ -25,7 +25,9 @@ def test_precision_of_a_worked_example():
 def test_precision_recovers_the_scatter_that_was_put_in():
     generator = np.random.default_rng(0)
     keys = np.repeat(np.arange(2000), 3)
-    found = precision(50.0 + 5 * generator.normal(size=2000)[keys] + generator.normal(0, 0.7, len(keys)), keys)
+    found = precision(
+        50.0 + 5 * generator.normal(size=2000)[keys] + generator.normal(0, 0.7, len(keys)), keys
+    )
     assert found.rms_sd == pytest.approx(0.7, rel=0.04)
     assert found.degrees_of_freedom == 4000
 

@@ -11,6 +11,8 @@ import sys
 
 import click
 
+from registry.commands import DOMAIN_COMMANDS
+
 INCOMPLETE, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 #: Command to its module, its function and the line that the overview shows.
@@ -23,6 +25,7 @@ COMMANDS = {
     "suite": ("harness.cli.suite", "suite", "Show a suite, check its file, or print the file's format."),
     "report": ("harness.cli.report", "report", "Write the report of a run folder anew."),
     "doctor": ("harness.cli.doctor", "doctor", "Check that this machine has what is needed."),
+    **DOMAIN_COMMANDS,
 }
 
 

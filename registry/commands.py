@@ -1,0 +1,12 @@
+"""Commands that domains add to the command line, by lazy name: the engine imports no domain to list them."""
+
+from __future__ import annotations
+
+#: Command to its module, its function and the line that the overview shows.
+DOMAIN_COMMANDS = {
+    "bodycomp": (
+        "registry.dxa.bodycomp.commands",
+        "bodycomp",
+        "DXA: measure body composition, or exchange scans with other software.",
+    ),
+}

@@ -178,7 +178,7 @@ def agreement(measured: Array, true: Array, measure: str, condition: str, group:
 def noise_cv_percent(count: int = 5, repeats: int = 8, photons: float = 3e6) -> dict[str, float]:
     """Coefficient of variation that noise alone causes, in percent, root mean square over subjects.
 
-    Everything but the noise is held: the maps, the regions and the fat under bone.
+    Body, position and regions are held; the estimate under bone is made anew in every scan.
     """
     scanner = Scanner(photons=photons)
     squares = []
@@ -188,7 +188,7 @@ def noise_cv_percent(count: int = 5, repeats: int = 8, photons: float = 3e6) -> 
         values = []
         for repeat in range(repeats):
             codes = scanner.scan(density, np.random.default_rng([number, repeat])).codes
-            maps = composition_maps(codes, fat_under_bone=(density[..., 0], density[..., 2] > 0))
+            maps = composition_maps(codes)
             if maps is not None:
                 measures = region_measures(maps.densities_g_cm2, region)
                 values.append([measures[name] for name in MEASURES])

@@ -57,7 +57,7 @@ def test_noise_alone_stays_below_its_targets():
 
 @pytest.mark.slow
 def test_accuracy_meets_its_targets():
-    study = accuracy_study(60)
+    study = accuracy_study(120)
     assert study.not_analysable == 0
     for name in MEASURES:
         oracle = study.row(name, "oracle")

@@ -14,7 +14,7 @@ from harness.journal import Journal, read_journal
 from harness.plan import Plan, make_plan
 from harness.policy import Outcome, Policy
 from harness.results import RunFolder
-from harness.specs import Suite
+from harness.suite import Suite
 from registry.catalog import Catalogue
 from tests.harness.toys import toy_catalogue, toy_plan, toy_strategy, toy_suite, toy_task
 

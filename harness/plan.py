@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.specs import PROTOCOLS, Protocol, Stage, Suite, TrialSpec
+from harness.specs import PROTOCOLS, Protocol, Stage, TrialSpec
+from harness.suite import Suite
 from registry.catalog import Catalogue
 from registry.contracts import InputError, Strategy, Task
 

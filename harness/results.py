@@ -59,6 +59,7 @@ TABLES: dict[str, dict[str, str]] = {
         "measure": "String",
         "target": "Float64",
         "prediction": "Float64",
+        "fallback": "Float64",
     },
     "scores": {
         "key": "String",
@@ -225,7 +226,8 @@ def compact(run: RunFolder, rows: list[dict[str, Any]], selections: Iterable[Map
                     f"table {path} cannot be read: {error}",
                     mend=f"delete {path.parent} and run again: the trial is repeated",
                 ) from error
-        _write_table(run, name, pl.concat(frames))
+        # trials of an earlier version may lack a column that was added since
+        _write_table(run, name, pl.concat([table(name, ()), *frames], how="diagonal"))
 
 
 def _write_table(run: RunFolder, name: str, frame: polars.DataFrame) -> None:

@@ -22,7 +22,7 @@ from harness.plan import Plan, Trial, make_plan
 from harness.policy import Outcome, Policy
 from harness.progress import Display
 from harness.results import RunFolder, compact
-from harness.specs import Suite
+from harness.suite import Suite
 from harness.trial import adopt_pretraining, make_payload
 from registry.catalog import Catalogue
 from registry.contracts import CohortReference, Domain, InputError

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.specs import Suite
+from harness.suite import Suite
 
 #: A numpydoc entry: names at the margin, then its indented text.
 _ENTRY = re.compile(r"^(\w+(?:, \w+)*)\n((?: {4}.*\n?)+)", re.MULTILINE)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.run import Request
-from harness.specs import Suite, load_suite, read_toml
+from harness.suite import Suite, load_suite, read_toml
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import absolute_plugins, default_cache
-from harness.specs import load_suite
+from harness.suite import load_suite
 from harness.toml import to_toml
 
 _PLUGINS = click.option(

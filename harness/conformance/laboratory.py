@@ -21,7 +21,8 @@ import harness
 from harness.conformance.worker import is_test_file
 from harness.plan import Plan
 from harness.run import Prepared, Request, prepare
-from harness.specs import TrialSpec, parse_suite
+from harness.specs import TrialSpec
+from harness.suite import parse_suite
 from harness.trial import make_payload
 from registry.catalog import Catalogue
 from registry.contracts import CohortProgress, InputError, SplitSize

@@ -44,7 +44,7 @@ def examine_task(findings: Findings, laboratory: Laboratory, name: str) -> None:
         not first.failure,
         seen=f"{len(final)} final trials and {len(baselines)} of baselines",
         otherwise=first.failure,
-        mend="predict() and predict_baseline() return Predictions with equally long, finite arrays",
+        mend="predict() and predict_baseline() return Predictions: equally long, finite or with `fallbacks`",
     ):
         return
     _judge_predictions(findings, laboratory, task, final[0])

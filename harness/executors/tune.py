@@ -28,7 +28,7 @@ from typing import Any
 
 from harness.executors.base import Event, WorkersUnavailableError
 from harness.executors.feed import Feed
-from harness.specs import Resources
+from harness.suite import Resources
 
 #: Set before Ray is imported, everywhere.
 ENVIRONMENT = {

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.specs import TrialSpec, load_suite, parse_suite
+from harness.specs import TrialSpec
+from harness.suite import load_suite, parse_suite
 from registry.contracts import InputError
 from tests.harness.toys import toy_plan, toy_strategy, toy_suite, toy_task
 

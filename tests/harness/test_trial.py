@@ -211,15 +211,35 @@ def predictions(**changes: Any) -> Predictions:
 def test_records_are_long_and_typed() -> None:
     frames = prediction_tables("k", predictions(scores={"psnr": np.array([30, 31])}))
     assert frames["predictions"].rows() == [
-        ("k", "p", "a", "ink", 1.0, 1.0),
-        ("k", "q", "b", "ink", 2.0, 2.0),
+        ("k", "p", "a", "ink", 1.0, 1.0, None),
+        ("k", "q", "b", "ink", 2.0, 2.0, None),
     ]
     assert frames["scores"].rows() == [("k", "p", "a", "psnr", 30.0), ("k", "q", "b", "psnr", 31.0)]
+
+
+def test_a_prediction_that_could_not_be_made_is_null_beside_its_fallback() -> None:
+    made = predictions(predictions={"ink": np.array([np.nan, 2.0])}, fallbacks={"ink": 1.5})
+    assert prediction_tables("k", made)["predictions"].rows() == [
+        ("k", "p", "a", "ink", 1.0, None, 1.5),
+        ("k", "q", "b", "ink", 2.0, 2.0, 1.5),
+    ]
+
+
+def test_a_scan_without_a_target_leaves_no_record_of_the_measure() -> None:
+    targets = {"ink": np.array([np.nan, 2.0])}
+    made = predictions(targets=targets, predictions={"ink": np.array([np.nan, 2.0])}, fallbacks={"ink": 1.5})
+    assert prediction_tables("k", made)["predictions"]["scan"].to_list() == ["b"]
 
 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
+        ({"fallbacks": {"ink": float("nan")}}, "fallback 'ink' = nan"),
+        ({"fallbacks": {"blot": 1.0}}, "fallback 'blot'"),
+        (
+            {"predictions": {"ink": np.array([1.0, np.inf])}, "fallbacks": {"ink": 1.0}},
+            "prediction 'ink' is not finite for 1 of 2 scans",
+        ),
         (
             {"predictions": {"ink": np.array([1.0, np.nan])}},
             "prediction 'ink' is not finite for 1 of 2 scans",

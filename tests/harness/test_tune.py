@@ -19,7 +19,7 @@ from harness.executors.feed import Feed
 from harness.executors.tune import TuneExecutor
 from harness.progress import SilentDisplay
 from harness.run import Finished, run_suite
-from harness.specs import Resources
+from harness.suite import Resources
 from tests.harness.digits_run import digits_request, journal, numbers, run_inline, tables
 
 MORTALS = """

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.evidence import TaskEvidence, evidence_of, warnings_of
 from harness.journal import History, read_journal
+from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
+from harness.price import Cluster, Price, Work, price_of, this_machine
 from harness.results import RunFolder
-from harness.run import Request, known_outcomes, prepare
+from harness.run import Request, device_of, known_outcomes, prepare
+from harness.specs import PROTOCOLS
+from harness.timings import Timing, kind_of, read_timings
 
 TrialState = Literal["done", "cached", "to run", "blocked"]
 STATES: tuple[TrialState, ...] = ("done", "cached", "to run", "blocked")
@@ -33,6 +39,7 @@ class TrialOutlook:
 
     key: str
     label: str
+    stage: str
     draw: int | None
     state: TrialState
     note: str
@@ -40,17 +47,33 @@ class TrialOutlook:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a suite would run."""
+    """What a suite would run, what that costs, and what it can prove.
+
+    Parameters
+    ----------
+    evidence
+        Per task, what the seeds can say.
+    warnings
+        What to know before compute is spent.
+    """
 
     suite: str
     cohort: str
     counts: dict[TrialState, int]
     cells: list[CellOutlook]
     trials: list[TrialOutlook]
+    price: Price
+    evidence: list[TaskEvidence]
+    warnings: list[str]
 
 
-def look_ahead(request: Request) -> Outlook:
+def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int | None = None) -> Outlook:
     """Plan a request against what its run folder and the cache hold; writes nothing.
+
+    Parameters
+    ----------
+    cluster, slots
+        Where the work would be done, or how many trials at once; on this machine unless given.
 
     Raises
     ------
@@ -65,9 +88,15 @@ def look_ahead(request: Request) -> Outlook:
     policy = Policy(plan, done)
     states = trial_states(policy, cached, last_failures(history))
     trials = [
-        TrialOutlook(key, trial.spec.label, trial.draw, *states[key]) for key, trial in policy.trials.items()
+        TrialOutlook(key, trial.spec.label, trial.stage, trial.draw, *states[key])
+        for key, trial in policy.trials.items()
     ]
     unselected = policy.unselected_slots()
+    resources = plan.suite.resources
+    timings = read_timings(
+        request.cache, machine=processor_name(), device=device_of(plan.suite), threads=resources.threads
+    )
+    evidence = evidence_of(plan, run)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
     counts["to run"] += unselected
     return Outlook(
@@ -76,7 +105,58 @@ def look_ahead(request: Request) -> Outlook:
         counts={state: counts[state] for state in STATES},
         cells=_cells(plan, policy, states),
         trials=trials,
+        price=price_of(
+            work_of(plan, policy, timings),
+            timings,
+            resources=resources,
+            slots=slots or (cluster or this_machine()).slots(resources),
+        ),
+        evidence=evidence,
+        warnings=warnings_of(evidence),
     )
+
+
+def work_of(plan: Plan, policy: Policy, timings: Mapping[str, Timing]) -> list[Work]:
+    """What is still to run, trials of one kind together; every selection at its most expensive."""
+    counts: Counter[str] = Counter()
+    words: dict[str, str] = {}
+    chains: dict[str, tuple[str, ...]] = {}
+    kinds: dict[str, str] = {}
+
+    def kind(trial: Trial) -> str:
+        if trial.key not in kinds:
+            words_of = _words(trial)
+            kinds[trial.key] = kind_of(trial.spec) if timings else words_of
+            words[kinds[trial.key]] = words_of
+        return kinds[trial.key]
+
+    def add(trial: Trial, count: int, before: tuple[str, ...] = ()) -> None:
+        upstream = tuple(kind(policy.trials[key]) for key in trial.spec.upstream)
+        chains[kind(trial)] = (*upstream, *before)
+        counts[kind(trial)] += count
+
+    for key, trial in policy.trials.items():
+        if policy.states[key] != "done":
+            add(trial, 1)
+    unselected = unselected_by_cell(plan, policy)
+    for (strategy, task), trials in plan.tuning.items():
+        if unselected[strategy, task]:
+            final = next(iter(plan.finals(strategy, task, {}, draw=None, protocols=())))
+            add(final, unselected[strategy, task], (kind(trials[0]),))
+    return [Work(one, words[one], count, chains[one]) for one, count in counts.items()]
+
+
+def unselected_by_cell(plan: Plan, policy: Policy) -> Counter[tuple[str, str]]:
+    """How many final results of each cell still wait for a selection."""
+    made = Counter((row.strategy, row.task) for row in policy.selections)
+    return Counter(
+        {cell: (len(PROTOCOLS) - made[cell]) * plan.slots(cell[1]) // len(PROTOCOLS) for cell in plan.tuning}
+    )
+
+
+def _words(trial: Trial) -> str:
+    who = trial.arm or f"{trial.spec.baseline} baseline"
+    return f"{trial.stage} {who}" + (f" / {trial.spec.task}" if trial.spec.task else "")
 
 
 def last_failures(history: History) -> dict[str, str]:
@@ -120,17 +200,14 @@ def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]
     lines = [
         _line("", strategy, grouped[task, strategy], states, 0) for task, strategy in grouped if not task
     ]
-    made = {(row.strategy, row.task, row.protocol) for row in policy.selections}
+    unselected = unselected_by_cell(plan, policy)
     for cell in plan.cells:
         if not cell.applicable:
             empty = dict.fromkeys(STATES, 0)
             lines.append(CellOutlook(cell.task, cell.strategy, False, empty, f"N/A: {cell.reason}"))
             continue
-        unselected = 0
-        if (cell.strategy, cell.task) in plan.tuning:
-            open_protocols = 2 - sum(row[:2] == (cell.strategy, cell.task) for row in made)
-            unselected = open_protocols * plan.slots(cell.task) // 2
-        lines.append(_line(cell.task, cell.strategy, grouped[cell.task, cell.strategy], states, unselected))
+        waiting = unselected[cell.strategy, cell.task]
+        lines.append(_line(cell.task, cell.strategy, grouped[cell.task, cell.strategy], states, waiting))
     lines += [
         _line(task, arm, trials, states, 0) for (task, arm), trials in grouped.items() if arm == "baselines"
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import records
 from harness.artifacts import ArtifactStore
+from harness.evidence import evidence_of, warnings_of
 from harness.executors import Event, Executor
 from harness.files import StorageError, utc_now
 from harness.journal import History, Journal, check_free, read_journal
@@ -23,6 +24,7 @@ from harness.policy import Outcome, Policy
 from harness.progress import Display
 from harness.results import RunFolder, compact
 from harness.suite import Suite
+from harness.timings import record_timing
 from harness.trial import adopt_pretraining, make_payload
 from registry.catalog import Catalogue
 from registry.contracts import CohortReference, Domain, InputError
@@ -159,6 +161,8 @@ def run_suite(request: Request, executor: Executor, display: Display) -> Finishe
     if run.root.exists() and not run.root.is_dir():
         raise InputError(f"output {run.root} is a file", mend="give a folder with --output")
     check_free(run.root)
+    for warning in warnings_of(evidence_of(plan)):
+        display.note(warning)
     sizes = prepared.domain.prepare(
         request.suite.cohort, request.cache, workers=request.workers, progress=display.cohort
     )
@@ -168,7 +172,7 @@ def run_suite(request: Request, executor: Executor, display: Display) -> Finishe
         sizes,
         command=request.command,
         started=utc_now(),
-        device=_device(request.suite),
+        device=device_of(request.suite),
     )
     with Journal(run.journal) as journal:
         return _Driver(prepared, plan, run, facts, journal, executor, display).drive()
@@ -284,6 +288,7 @@ class _Driver:
                 wall_seconds=row["wall_seconds"],
                 test_openings=openings,
             )
+            record_timing(self.prepared.request.cache, trial.spec, row, machine=row["processor"])
             self.policy.complete(event.key, Outcome("done", row["validation_score"], row["artifact"]))
         else:
             self.journal.append(
@@ -336,5 +341,6 @@ class _Driver:
         return records.status(self.policy)
 
 
-def _device(suite: Suite) -> str:
+def device_of(suite: Suite) -> str:
+    """The device that the trials of `suite` compute on."""
     return "cuda" if suite.resources.gpus else "cpu"

@@ -20,7 +20,7 @@ from typing import Any
 from harness.artifacts import ArtifactStore
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
-from harness.measure import Cost, measured, prepared_process
+from harness.measure import Cost, measured, prepared_process, processor_name
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.results import RunFolder, read_result, result_files
 from harness.specs import TrialSpec
@@ -295,6 +295,7 @@ def _new_row(payload: Payload) -> dict[str, Any]:
         "finished": None,
         "device": payload["device"],
         "threads": payload["threads"],
+        "processor": processor_name(),
         "cached": False,
         "artifact": payload["artifact"],
     }

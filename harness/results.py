@@ -98,6 +98,19 @@ class RunFolder:
         """Checkpoints and signs of life of running trials; empty when nothing runs."""
         return self.root / "scratch"
 
+    @property
+    def logs(self) -> Path:
+        """What trials print."""
+        return self.root / "logs"
+
+    def log(self, key: str) -> Path:
+        """What a trial printed in a worker, one attempt after another."""
+        return self.logs / f"{key}.log"
+
+    def last_words(self, key: str) -> Path:
+        """The stacks of a worker that was ended because its trial ignored the time limit."""
+        return self.scratch / f"{key}.stacks"
+
     def trial(self, key: str) -> Path:
         """The folder of a finished trial."""
         return self.root / "trials" / key

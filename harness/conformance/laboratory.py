@@ -20,6 +20,7 @@ from typing import Any
 import harness
 from harness.conformance.worker import is_test_file
 from harness.plan import Plan
+from harness.resources import TrialResources
 from harness.run import Prepared, Request, prepare
 from harness.specs import TrialSpec
 from harness.suite import parse_suite
@@ -215,7 +216,7 @@ class Laboratory:
             artifact=artifact,
             draw=None,
             protocols=[],
-            device="cpu",
+            resources=TrialResources(),
             threads=1,
         )
 

@@ -21,6 +21,7 @@ from harness.measure import Cost, measured, prepared_process
 from harness.outputs import exhibit_files, prediction_tables
 from harness.plan import Trial
 from harness.policy import Policy
+from harness.resources import TrialResources
 from harness.run import prepare
 from registry.contracts import Exhibit, FittedModel, Panel, Predictions, TestSplitClosedError
 from tests.domains.digits import Digits, Stroke
@@ -119,7 +120,7 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
         artifact=None,
         draw=chosen.draw,
         protocols=[],
-        device="cpu",
+        resources=TrialResources(),
         threads=1,
     )
 

@@ -253,7 +253,7 @@ class _Driver:
             self.executor.start(sum(self.policy.counts().values()) - self.policy.counts()["done"])
             while not self.policy.finished:
                 while in_flight < self.executor.capacity and (trial := self.policy.next_trial()) is not None:
-                    self.journal.append("started", key=trial.key, label=trial.spec.label, draw=trial.draw)
+                    self.journal.append("started", key=trial.key, label=trial.label, draw=trial.draw)
                     self.executor.submit(self._payload(trial))
                     in_flight += 1
                 event = self.executor.next_event(PATIENCE_SECONDS)
@@ -304,6 +304,7 @@ class _Driver:
         request = self.prepared.request
         return make_payload(
             trial.spec,
+            arm=trial.arm,
             run=self.run.root,
             cache=request.cache.resolve(),
             cohort_folder=self.prepared.cohort.folder.resolve(),

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from harness.suite import Suite
 from registry.catalog import Catalogue
 from registry.contracts import Space, Strategy, StrategyCard
 
+Design = Literal["leave_one_out", "ladder", "factorial", "dose"]
 Control = Literal["aa", "shuffled_labels", "broken_physics"]
+
+
+@dataclass(frozen=True)
+class AblationOf:
+    """How an arm was derived.
+
+    Parameters
+    ----------
+    design
+        The kind of design.
+    base
+        The arm it is derived from.
+    changes
+        Factors that differ from the base's.
+    order
+        Its place in the design: the step of a ladder, the run of a factorial, the dose.
+    """
+
+    design: Design
+    base: str
+    changes: Mapping[str, Any]
+    order: int
 
 
 @dataclass(frozen=True)
@@ -31,7 +54,9 @@ class Arm:
     setting_of
         The arm whose tuned setting it takes: itself, unless its hyperparameters are frozen.
     control
-        What it is a control for, if it is one.
+        What kind of control it is, if it is one.
+    ablation
+        The design that it was derived for, if any.
     shuffled_labels, stream
         As in `TrialSpec`.
     """
@@ -43,6 +68,7 @@ class Arm:
     weights_of: str
     setting_of: str
     control: Control | None = None
+    ablation: AblationOf | None = None
     shuffled_labels: bool = False
     stream: int = 0
 

@@ -179,6 +179,7 @@ def _arm(plan: Plan, name: str) -> dict[str, Any]:
         "factors": dict(card.factors),
         "origin": arm.origin,
         "strategy": arm.strategy.card.name,
+        "ablation": dataclasses.asdict(arm.ablation) if arm.ablation else None,
         "control": arm.control,
         "retuned": arm.retuned,
     }

@@ -51,6 +51,9 @@ TABLES: dict[str, dict[str, str]] = {
         "threads": "Int64",
         "cached": "Boolean",
         "artifact": "String",
+        "label_fraction": "Float64",
+        "label_draw": "Int64",
+        "split": "Int64",
     },
     "predictions": {
         "key": "String",
@@ -78,6 +81,9 @@ TABLES: dict[str, dict[str, str]] = {
         "mean_rank": "Float64",
         "hyperparameters": "String",
         "reason": "String",
+        "label_fraction": "Float64",
+        "label_draw": "Int64",
+        "split": "Int64",
     },
 }
 

@@ -259,7 +259,7 @@ class _Driver:
             self.executor.start(sum(self.policy.counts().values()) - self.policy.counts()["done"])
             while not self.policy.finished:
                 while in_flight < self.executor.capacity and (trial := self.policy.next_trial()) is not None:
-                    self.journal.append("started", key=trial.key, label=trial.spec.label, draw=trial.draw)
+                    self.journal.append("started", key=trial.key, label=trial.label, draw=trial.draw)
                     self._give(trial)
                     self.executor.submit(self._payload(trial))
                     in_flight += 1
@@ -294,7 +294,7 @@ class _Driver:
             test_openings=outcome.get("test_openings", 0),
         )
         self.executor.submit(self._payload(trial))
-        self.display.note(f"{trial.spec.label} is tried again: {outcome.get('error')}")
+        self.display.note(f"{trial.label} is tried again: {outcome.get('error')}")
         return True
 
     def _ended_at_its_time_limit(self, key: str) -> bool:
@@ -346,6 +346,7 @@ class _Driver:
         request = self.prepared.request
         return make_payload(
             trial.spec,
+            arm=trial.arm,
             run=self.run.root,
             cache=request.cache.resolve(),
             cohort_folder=self.prepared.cohort.folder.resolve(),

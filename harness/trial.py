@@ -58,6 +58,7 @@ class Produced:
 def make_payload(
     spec: TrialSpec,
     *,
+    arm: str,
     run: Path,
     cache: Path,
     cohort_folder: Path,
@@ -72,6 +73,7 @@ def make_payload(
     return {
         "key": spec.key,
         "spec": spec.as_dict(),
+        "arm": arm,
         "run": str(run),
         "cache": str(cache),
         "cohort_folder": str(cohort_folder),
@@ -145,7 +147,7 @@ class _Attempt:
         _check_same_code(self.spec, catalogue)
         domain = catalogue.domain(self.spec.domain)
         process = prepared_process(
-            seed=self.spec.seed, threads=self.payload["threads"], libraries=domain.libraries
+            seed=self.spec.random_seed, threads=self.payload["threads"], libraries=domain.libraries
         )
         cost = Cost()
         try:
@@ -191,7 +193,7 @@ class _Attempt:
             hyperparameters=dict(drawn or {}),
             factors=dict(spec.factors),
             settings=dict(spec.settings),
-            seed=spec.seed,
+            seed=spec.random_seed,
             device=self.payload["device"],
             precision="float32",
             threads=self.payload["threads"],
@@ -333,9 +335,8 @@ def _new_row(payload: Payload) -> dict[str, Any]:
     hyperparameters = "pretraining_hyperparameters" if spec["stage"] == "pretrain" else "hyperparameters"
     return {
         "key": payload["key"],
-        **{
-            name: spec[name] for name in ("stage", "strategy", "baseline", "task", "seed", "pretraining_seed")
-        },
+        "strategy": payload["arm"] or None,
+        **{name: spec[name] for name in ("stage", "baseline", "task", "seed", "pretraining_seed")},
         "protocols": payload["protocols"],
         "draw": payload["draw"],
         "status": "failed",

@@ -209,6 +209,7 @@ class Laboratory:
     ) -> dict[str, Any]:
         return make_payload(
             spec,
+            arm=spec.strategy or "",
             run=self.folder / place / "run",
             cache=self.cache(place),
             cohort_folder=self.closed_cohort if test_is_closed else self.cohort,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.conditions import Place
 from harness.resources import TrialResources
 from harness.specs import TrialSpec
 from harness.suite import load_suite, parse_suite
@@ -106,7 +107,7 @@ def test_identity_ignores_order_of_lists_name_budget_and_protocol(
     smaller, larger = sorted([keys(reference), keys(other)], key=len)
     assert smaller <= larger
     finals = [
-        list(reference.finals("s0", "t0", {"rate": 0.1}, draw=0, protocols=(p,)))
+        list(reference.finals(Place("s0", "t0"), {"rate": 0.1}, draw=0, protocols=(p,)))
         for p in ("matched", "tuned")
     ]
     assert [t.key for t in finals[0]] == [t.key for t in finals[1]]

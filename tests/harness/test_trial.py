@@ -113,6 +113,7 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
     chosen = next(trial for trial in policy.trials.values() if choose(trial))
     return trials.make_payload(
         chosen.spec,
+        arm=chosen.arm,
         run=request.output,
         cache=request.cache,
         cohort_folder=prepared.cohort.folder,

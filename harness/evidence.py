@@ -1,4 +1,4 @@
-"""What a design can prove, before compute is spent: the least p of its seeds, and what differences it sees."""
+"""What a design can prove before compute is spent: the least p of its seeds, the differences it can see."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,11 +11,11 @@ from harness.journal import History, read_journal
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
-from harness.price import Cluster, Price, Work, price_of, this_machine
+from harness.price import Cluster, Price, price_of, this_machine
 from harness.results import RunFolder
-from harness.run import Request, device_of, known_outcomes, prepare
-from harness.specs import PROTOCOLS
-from harness.timings import Timing, kind_of, read_timings
+from harness.run import Request, known_outcomes, prepare
+from harness.timings import read_timings
+from harness.work import work_of
 
 TrialState = Literal["done", "cached", "to run", "blocked"]
 STATES: tuple[TrialState, ...] = ("done", "cached", "to run", "blocked")
@@ -88,14 +87,12 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     policy = Policy(plan, done)
     states = trial_states(policy, cached, last_failures(history))
     trials = [
-        TrialOutlook(key, trial.spec.label, trial.stage, trial.draw, *states[key])
+        TrialOutlook(key, trial.label, trial.stage, trial.draw, *states[key])
         for key, trial in policy.trials.items()
     ]
     unselected = policy.unselected_slots()
     resources = plan.suite.resources
-    timings = read_timings(
-        request.cache, machine=processor_name(), device=device_of(plan.suite), threads=resources.threads
-    )
+    timings = read_timings(request.cache, machine=processor_name())
     evidence = evidence_of(plan, run)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
     counts["to run"] += unselected
@@ -106,57 +103,14 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
         cells=_cells(plan, policy, states),
         trials=trials,
         price=price_of(
-            work_of(plan, policy, timings),
+            work_of(plan, policy, timed=bool(timings)),
             timings,
             resources=resources,
-            slots=slots or (cluster or this_machine()).slots(resources),
+            slots=(cluster or this_machine()).slots(resources) if slots is None else slots,
         ),
         evidence=evidence,
         warnings=warnings_of(evidence),
     )
-
-
-def work_of(plan: Plan, policy: Policy, timings: Mapping[str, Timing]) -> list[Work]:
-    """What is still to run, trials of one kind together; every selection at its most expensive."""
-    counts: Counter[str] = Counter()
-    words: dict[str, str] = {}
-    chains: dict[str, tuple[str, ...]] = {}
-    kinds: dict[str, str] = {}
-
-    def kind(trial: Trial) -> str:
-        if trial.key not in kinds:
-            words_of = _words(trial)
-            kinds[trial.key] = kind_of(trial.spec) if timings else words_of
-            words[kinds[trial.key]] = words_of
-        return kinds[trial.key]
-
-    def add(trial: Trial, count: int, before: tuple[str, ...] = ()) -> None:
-        upstream = tuple(kind(policy.trials[key]) for key in trial.spec.upstream)
-        chains[kind(trial)] = (*upstream, *before)
-        counts[kind(trial)] += count
-
-    for key, trial in policy.trials.items():
-        if policy.states[key] != "done":
-            add(trial, 1)
-    unselected = unselected_by_cell(plan, policy)
-    for (strategy, task), trials in plan.tuning.items():
-        if unselected[strategy, task]:
-            final = next(iter(plan.finals(strategy, task, {}, draw=None, protocols=())))
-            add(final, unselected[strategy, task], (kind(trials[0]),))
-    return [Work(one, words[one], count, chains[one]) for one, count in counts.items()]
-
-
-def unselected_by_cell(plan: Plan, policy: Policy) -> Counter[tuple[str, str]]:
-    """How many final results of each cell still wait for a selection."""
-    made = Counter((row.strategy, row.task) for row in policy.selections)
-    return Counter(
-        {cell: (len(PROTOCOLS) - made[cell]) * plan.slots(cell[1]) // len(PROTOCOLS) for cell in plan.tuning}
-    )
-
-
-def _words(trial: Trial) -> str:
-    who = trial.arm or f"{trial.spec.baseline} baseline"
-    return f"{trial.stage} {who}" + (f" / {trial.spec.task}" if trial.spec.task else "")
 
 
 def last_failures(history: History) -> dict[str, str]:
@@ -183,7 +137,7 @@ def trial_states(
         if policy.states[key] == "done":
             states[key] = ("cached" if key in cached else "done", "")
         elif broken is not None:
-            states[key] = ("blocked", f"{policy.trials[broken].spec.label} failed: {failures[broken]}")
+            states[key] = ("blocked", f"{policy.trials[broken].label} failed: {failures[broken]}")
         elif key in failures:
             states[key] = ("to run", f"failed before: {failures[key]}")
         else:
@@ -200,14 +154,17 @@ def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]
     lines = [
         _line("", strategy, grouped[task, strategy], states, 0) for task, strategy in grouped if not task
     ]
-    unselected = unselected_by_cell(plan, policy)
+    unselected: Counter[tuple[str, str]] = Counter()
+    for place, count in policy.unselected_by_place().items():
+        unselected[place.arm, place.task] += count
     for cell in plan.cells:
         if not cell.applicable:
             empty = dict.fromkeys(STATES, 0)
             lines.append(CellOutlook(cell.task, cell.strategy, False, empty, f"N/A: {cell.reason}"))
             continue
+        trials = grouped.get((cell.task, cell.strategy), [])
         waiting = unselected[cell.strategy, cell.task]
-        lines.append(_line(cell.task, cell.strategy, grouped[cell.task, cell.strategy], states, waiting))
+        lines.append(_line(cell.task, cell.strategy, trials, states, waiting))
     lines += [
         _line(task, arm, trials, states, 0) for (task, arm), trials in grouped.items() if arm == "baselines"
     ]

@@ -46,21 +46,20 @@ class Timing:
     trials: int
 
 
-def kind_of(spec: TrialSpec) -> str:
-    """Digest of what decides how long a trial takes."""
-    return digest_of({name: value for name, value in spec.as_dict().items() if name not in _NOT_OF_THE_KIND})
+def kind_of(spec: TrialSpec, *, device: str, threads: int) -> str:
+    """Digest of what decides how long a trial takes on a given machine."""
+    decisive = {name: value for name, value in spec.as_dict().items() if name not in _NOT_OF_THE_KIND}
+    return digest_of([decisive, device, threads])
 
 
 def record_timing(
-    cache: Path, spec: TrialSpec, row: Mapping[str, Any], *, machine: str, extrapolated: bool = False
+    cache: Path, spec: TrialSpec, row: Mapping[str, Any], *, extrapolated: bool = False
 ) -> None:
     """Append what a trial took; a line is written at once, so that several runs may share a cache."""
     line = canonical_json(
         {
-            "kind": kind_of(spec),
-            "machine": machine,
-            "device": row["device"],
-            "threads": row["threads"],
+            "kind": kind_of(spec, device=row["device"], threads=row["threads"]),
+            "machine": row["processor"],
             "wall_seconds": row["wall_seconds"],
             "cpu_seconds": row["cpu_seconds"],
             "extrapolated": extrapolated,
@@ -76,8 +75,8 @@ def record_timing(
             os.close(handle)
 
 
-def read_timings(cache: Path, *, machine: str, device: str, threads: int) -> dict[str, Timing]:
-    """Timings by kind, of trials on this machine with this device and so many threads.
+def read_timings(cache: Path, *, machine: str) -> dict[str, Timing]:
+    """Timings by kind, of trials on processors of this name.
 
     Lines that cannot be read are left out: a price without them is less well founded, not wrong.
     """
@@ -89,7 +88,7 @@ def read_timings(cache: Path, *, machine: str, device: str, threads: int) -> dic
     for line in lines:
         with contextlib.suppress(ValueError):
             entry = json.loads(line)
-            if (entry["machine"], entry["device"], entry["threads"]) == (machine, device, threads):
+            if entry["machine"] == machine:
                 entries.append(entry)
     return averaged(entries)
 

@@ -72,8 +72,8 @@ def _print(console: Console, outlook: Outlook) -> None:
         _say(console, note)
     words = ", ".join(f"{count} {state}" for state, count in outlook.counts.items())
     _say(console, f"{sum(outlook.counts.values())} trials: {words}")
-    for line in _price_in_words(outlook.price):
-        _say(console, line)
+    for words in _price_in_words(outlook.price):
+        _say(console, words)
     for one in outlook.evidence:
         _say(console, _evidence_in_words(one))
     for warning in outlook.warnings:
@@ -90,7 +90,7 @@ def _price_in_words(price: Price) -> list[str]:
         basis += [f"{price.extrapolated} kinds extrapolated from a beginning"] if price.extrapolated else []
         lines.append(
             f"price of {price.priced} of {price.trials} trials: {price.cpu_hours:.2f} CPU hours{gpus}, "
-            f"{duration(3600 * price.wall_hours)} at least with {price.slots} at once; "
+            f"{duration(3600 * price.wall_hours)} at least with {_slots(price)} trials at once; "
             f"from {' and '.join(basis)}"
         )
     if price.unknown:
@@ -102,9 +102,16 @@ def _price_in_words(price: Price) -> list[str]:
     return lines
 
 
+def _slots(price: Price) -> str:
+    """Trials at once, by stage where stages differ."""
+    if len(set(price.slots.values())) == 1:
+        return str(price.slots["final"])
+    return ", ".join(f"{slots} {stage}" for stage, slots in price.slots.items())
+
+
 def _evidence_in_words(one: TaskEvidence) -> str:
     kind = "pretraining" if one.claims == "procedure" else "final"
-    text = f"{one.task}: {one.arms} arms, {one.seeds} {kind} seeds; least exact p over seeds {one.smallest_p:.3g}"
+    text = f"{one.task}: {one.arms} arms, {one.seeds} {kind} seeds; least exact p {one.smallest_p:.3g}"
     if one.comparisons:
         text += f" ({one.smallest_p_corrected:.3g} corrected)"
     if one.minimum_detectable is not None:

@@ -80,8 +80,8 @@ class TaskEvidence:
         How many arms apply, and how many pairs of them share one correction.
     claims
         `procedure`: pretraining seeds are the replicates; `artifact`: final seeds are, for given weights.
-    seeds
-        Replicates per arm.
+    replicate, seeds
+        What is counted, `pretraining seed` or `final seed`, and how many there are per arm.
     smallest_p, smallest_p_corrected
         What the exact test can give at the very best; after correction, for the smallest of all pairs.
     seeds_needed
@@ -99,6 +99,7 @@ class TaskEvidence:
     arms: int
     comparisons: int
     claims: str
+    replicate: str
     seeds: int
     smallest_p: float
     smallest_p_corrected: float
@@ -117,11 +118,11 @@ class TaskEvidence:
         """What to know before compute is spent; empty where there is nothing."""
         if not self.comparisons or self.enough:
             return ""
-        kind = "pretraining" if self.claims == "procedure" else "final"
         return (
-            f"{_counted(self.seeds, f'{kind} seed')} cannot be significant in an exact test over seeds: p is "
+            f"{counted(self.seeds, self.replicate)} cannot be significant in an exact test over seeds: p is "
             f"at least {self.smallest_p:.3g}, {self.smallest_p_corrected:.3g} after correction for "
-            f"{_counted(self.comparisons, 'pair')} of arms; {_counted(self.seeds_needed, 'seed')} could be"
+            f"{counted(self.comparisons, 'pair')} of arms; {counted(self.seeds_needed, self.replicate)} "
+            "could be"
         )
 
 
@@ -134,7 +135,14 @@ def warnings_of(evidence: Sequence[TaskEvidence]) -> list[str]:
     return [f"{', '.join(names)}: {warning}" for warning, names in tasks.items()]
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "seed"), counted(2, "seed")
+    ('1 seed', '2 seeds')
+    """
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
@@ -145,17 +153,21 @@ def evidence_for(
     arms: int,
     pretraining_seeds: int,
     final_seeds: int,
+    trains: bool = True,
     spreads: Sequence[float] = (),
 ) -> TaskEvidence:
     """What the seeds of a suite can prove on `task`.
 
     Parameters
     ----------
+    trains
+        Whether the task draws random numbers; where it does not, only pretraining seeds are replicates.
     spreads
         Recorded standard deviation of the paired differences, by pair of arms.
     """
     procedure = pretraining_seeds > 1
-    seeds = pretraining_seeds if procedure else final_seeds
+    by_pretraining = procedure or not trains
+    seeds = pretraining_seeds if by_pretraining else final_seeds
     comparisons = arms * (arms - 1) // 2
     least = smallest_p(seeds)
     pooled = float(np.sqrt(np.mean(np.square(spreads)))) if spreads else None
@@ -164,6 +176,7 @@ def evidence_for(
         arms=arms,
         comparisons=comparisons,
         claims="procedure" if procedure else "artifact",
+        replicate="pretraining seed" if by_pretraining else "final seed",
         seeds=seeds,
         smallest_p=least,
         smallest_p_corrected=min(1.0, least * max(comparisons, 1)),
@@ -189,6 +202,7 @@ def evidence_of(plan: Plan, run: RunFolder | None = None) -> list[TaskEvidence]:
             arms=arms[name],
             pretraining_seeds=len(seeds.pretraining),
             final_seeds=len(plan.final_seeds(name)),
+            trains=plan.tasks[name].card.trains,
             spreads=spreads.get(name, ()),
         )
         for name, primary in primaries.items()

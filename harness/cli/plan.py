@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.options import request_from, suite_options
-from harness.evidence import TaskEvidence
+from harness.evidence import TaskEvidence, counted
 from harness.outlook import STATES, Outlook, look_ahead
 from harness.price import Price, parse_cluster
 from harness.progress import duration
@@ -110,8 +110,8 @@ def _slots(price: Price) -> str:
 
 
 def _evidence_in_words(one: TaskEvidence) -> str:
-    kind = "pretraining" if one.claims == "procedure" else "final"
-    text = f"{one.task}: {one.arms} arms, {one.seeds} {kind} seeds; least exact p {one.smallest_p:.3g}"
+    replicates = counted(one.seeds, one.replicate)
+    text = f"{one.task}: {counted(one.arms, 'arm')}, {replicates}; least exact p {one.smallest_p:.3g}"
     if one.comparisons:
         text += f" ({one.smallest_p_corrected:.3g} corrected)"
     if one.minimum_detectable is not None:

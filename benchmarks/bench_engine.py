@@ -14,7 +14,7 @@ from harness.journal import Journal, read_journal
 from harness.plan import Plan, make_plan
 from harness.policy import Outcome, Policy
 from harness.results import RunFolder
-from harness.specs import Suite
+from harness.suite import Suite
 from registry.catalog import Catalogue
 from tests.harness.toys import toy_catalogue, toy_plan, toy_strategy, toy_suite, toy_task
 
@@ -99,7 +99,7 @@ def drive(plan: Plan, folder: Path) -> int:
     with Journal(folder / "journal.jsonl") as journal:
         while not policy.finished:
             while in_flight < executor.capacity and (trial := policy.next_trial()) is not None:
-                journal.append("started", key=trial.key, label=trial.spec.label, draw=trial.draw)
+                journal.append("started", key=trial.key, label=trial.label, draw=trial.draw)
                 executor.submit({"key": trial.key, "spec": trial.spec.as_dict()})
                 in_flight += 1
             event = executor.next_event(1.0)

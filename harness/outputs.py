@@ -29,6 +29,9 @@ def curves_table(key: str, curves: Iterable[tuple[int, str, float]]) -> polars.D
 def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.DataFrame]:
     """Per-scan records in long form: `predictions` and `scores`.
 
+    A prediction that could not be made (NaN) becomes null beside its fallback; a scan without a target leaves
+    no record of that measure.
+
     Raises
     ------
     ValueError
@@ -50,13 +53,28 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
                     f"{kind} {name!r} has {len(values)} values, there are {len(patients)} patient and "
                     f"{len(scans)} scan keys"
                 )
-            bad = sum(not math.isfinite(value) for value in values)
+            may_miss = kind == "target" or (kind == "prediction" and name in predictions.fallbacks)
+            bad = sum(not (math.isfinite(value) or (may_miss and math.isnan(value))) for value in values)
             if bad:
                 raise ValueError(f"{kind} {name!r} is not finite for {bad} of {len(values)} scans")
+    for name, fallback in predictions.fallbacks.items():
+        if name not in predictions.predictions or not math.isfinite(fallback):
+            raise ValueError(f"fallback {name!r} = {fallback}: no finite number for a predicted measure")
     measured_rows = (
-        {"key": key, "patient": patient, "scan": scan, "measure": name, "target": t, "prediction": p}
+        {
+            "key": key,
+            "patient": patient,
+            "scan": scan,
+            "measure": name,
+            "target": target,
+            "prediction": None if math.isnan(prediction) else prediction,
+            "fallback": predictions.fallbacks.get(name),
+        }
         for name, values in predictions.predictions.items()
-        for patient, scan, t, p in zip(patients, scans, predictions.targets[name], values, strict=True)
+        for patient, scan, target, prediction in zip(
+            patients, scans, predictions.targets[name], values, strict=True
+        )
+        if not math.isnan(target)
     )
     score_rows = (
         {"key": key, "patient": patient, "scan": scan, "metric": name, "value": value}

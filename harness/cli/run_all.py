@@ -18,7 +18,7 @@ from harness.run import run_suite
 
 if TYPE_CHECKING:
     from harness.executors import Executor
-    from harness.specs import Suite
+    from harness.suite import Suite
 
 
 @click.command("run-all")

@@ -97,12 +97,6 @@ class Reconstruction(Task):
         fitted = [FittedModel(candidate, _score(candidate, validation)) for candidate in candidates]
         return min(fitted, key=lambda model: model.validation["nmae"])
 
-    def predict_baseline(
-        self, name: str, context: TrialContext, model: FittedModel, split: ScanSplit
-    ) -> Predictions:
-        """Score the baseline's reconstruction of every scan of `split`."""
-        return self.predict(context, model, split)
-
     def layouts(self) -> Sequence[TableLayout]:
         """The image rows of the paper's Table 1."""
         return (

@@ -10,7 +10,7 @@ from torch.distributions import kl_divergence as reference_divergence
 
 from registry.contracts import InputError
 from registry.dxa.losses.divergence import kl_divergence
-from registry.dxa.losses.perceptual import DECLARED, Layers, PerceptualNetwork, layer_scales
+from registry.dxa.losses.perceptual import DECLARED, Layers, PerceptualNetwork, distance, layer_scales
 from registry.dxa.losses.ratios import body_mask, ratio, ratio_images
 from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
 from registry.dxa.models.backbones import BUNDLED, build_backbone
@@ -106,13 +106,15 @@ def plain_loss(loss, plain, scans, indices, reconstruction):
         (true[:, 3:] / 1e4, made[:, 3:] / 1e4),
         *zip(plain_ratios(*ratios, true, true), plain_ratios(*ratios, made, true), strict=True),
     ]
+    known = [scans[:, :3] / 1e4, scans[:, 3:] / 1e4, *plain_ratios(*ratios, scans, scans)]
     distances = []
-    for (one, other), scales in zip(pairs, loss.scales, strict=True):
-        layers = zip(_features(plain, one), _features(plain, other), strict=True)
+    for (one, other), real in zip(pairs, known, strict=True):
         total = 0.0
-        for (target, layer), scale in zip(layers, scales, strict=True):
-            total = total + (target - layer).abs().mean() / scale
-        distances.append(total / len(scales))
+        compared = zip(*(_features(plain, image) for image in (one, other, real)), strict=True)
+        for target, layer, over in compared:
+            deviation = (over - over.mean((0, 2, 3), keepdim=True)).abs().mean()
+            total = total + (target - layer).abs().mean() / deviation / 4
+        distances.append(total)
     divergence = reference_divergence(
         Normal(reconstruction.mean, (reconstruction.log_variance / 2).exp()), Normal(0.0, 1.0)
     )
@@ -171,18 +173,53 @@ def test_a_weight_of_zero_leaves_its_term_out(scans, network):
 
 def test_every_layer_is_a_relative_error(scans, network):
     """Images that are replaced by their mean are wrong by their mean absolute deviation: distance 1."""
-    images = scans[:, :3] / 1e4
-    layers = network(images)
+    layers = network(scans[:, :3] / 1e4)
     flat = [layer.mean((0, 2, 3), keepdim=True).expand_as(layer) for layer in layers]
-    assert float(network.distance(layers, flat, layer_scales(layers))) == pytest.approx(1.0, abs=1e-5)
+    shares = [0.25 / scale for scale in layer_scales(layers)]
+    assert float(distance(layers, flat, shares)) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_layers_weigh_what_is_declared():
-    """One image, two layers, weights 1 and 3: (1 x 0.5 / 0.5 + 3 x 2 / 4) / 4."""
+def test_layers_weigh_what_is_declared(scans):
+    """With weights 1 and 3, the second layer's share of the loss is three quarters."""
     network = PerceptualNetwork(layers=Layers((1.0, 3.0), stages=(0,)))
-    targets = [torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 1, 1)]
-    layers = [torch.full((1, 3, 2, 2), 0.5), torch.full((1, 2, 1, 1), -2.0)]
-    assert float(network.distance(targets, layers, [0.5, 4.0])) == pytest.approx((1 + 1.5) / 4)
+    plain = build_backbone(BUNDLED, stages=(0,), imagenet=True)[0].eval()
+    loss = ScanLoss(scans, replace(FACTORS, r_image_weight=0.0), network)
+    made = reconstruction_of(scans, 2)
+    expected = 0.0
+    for channels in (slice(0, 3), slice(3, 6)):
+        images = [image[:, channels] / 1e4 for image in (scans[:2], made.scans, scans)]
+        layers = [[image, *plain((image - 0.5) / 0.5)] for image in images]
+        for weight, true, other, real in zip((1, 3), *layers, strict=True):
+            deviation = (real - real.mean((0, 2, 3), keepdim=True)).abs().mean()
+            expected += weight / 4 * (true - other).abs().mean() / deviation / 2
+    found = loss(np.array([0, 1]), made)["perceptual"]
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_summed_units_are_those_of_the_published_code(scans, network, plain):
+    """Absolute differences summed over a scan, over layers and images; ratios one weight further on."""
+    layers = Layers((0.5, 0.75, 0.25, 0.1), stages=(0, 1, 2))
+    factors = replace(FACTORS, r_variant="released", r_offset="kept", layer_units="summed")
+    loss = ScanLoss(scans, factors, PerceptualNetwork(layers=layers))
+    made = reconstruction_of(scans, 2)
+
+    def summed(images, others, weights):
+        total = 0.0
+        for image, other in zip(images, others, strict=True):
+            pairs = zip(_features(plain, image), _features(plain, other), weights, strict=False)
+            total += sum(weight * (one - two).abs().sum() / 2 for one, two, weight in pairs)
+        return float(total)
+
+    raw = ([x[:, :3] / 1e4, x[:, 3:] / 1e4] for x in (scans[:2], made.scans))
+    ratios = (plain_ratios("released", "kept", x, scans[:2]) for x in (scans[:2], made.scans))
+    found = loss(np.array([0, 1]), made)
+    assert float(found["perceptual"]) == pytest.approx(summed(*raw, layers.weights), rel=1e-5)
+    assert float(found["r_image"]) == pytest.approx(0.1 * summed(*ratios, layers.weights[1:]), rel=1e-5)
+
+
+def test_unknown_units_are_refused():
+    with pytest.raises(InputError, match="'layer_units' = 'squared' is not known"):
+        replace(FACTORS, layer_units="squared")
 
 
 def test_the_published_layers_of_vgg16_follow_its_convolutions():

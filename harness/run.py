@@ -18,6 +18,7 @@ from harness.artifacts import ArtifactStore
 from harness.executors import Event, Executor
 from harness.files import StorageError, utc_now
 from harness.journal import History, Journal, check_free, read_journal
+from harness.labels import check_domain, check_enough
 from harness.plan import Plan, Trial, make_plan
 from harness.policy import Outcome, Policy
 from harness.progress import Display
@@ -28,7 +29,7 @@ from harness.suite import Suite
 from harness.trial import adopt_pretraining, make_payload
 from harness.watchdog import killed_by_time_limit
 from registry.catalog import Catalogue
-from registry.contracts import CohortReference, Domain, InputError
+from registry.contracts import CohortReference, Domain, InputError, SplitSize
 
 #: How long the driver waits for an event before it looks at the clock.
 PATIENCE_SECONDS = 0.5
@@ -67,12 +68,21 @@ class Prepared:
     domain: Domain
     settings: Mapping[str, Any]
     cohort: CohortReference
+    other_splits: Mapping[int, CohortReference]
 
     def plan(self) -> Plan:
         """The plan of this run."""
         return make_plan(
-            self.request.suite, self.catalogue, settings=self.settings, cohort=self.cohort.fingerprint
+            self.request.suite,
+            self.catalogue,
+            settings=self.settings,
+            cohort=self.cohort.fingerprint,
+            other_splits={split: cohort.fingerprint for split, cohort in self.other_splits.items()},
         )
+
+    def folder(self, split: int) -> Path:
+        """Where the cohort is that has this split."""
+        return (self.other_splits[split] if split else self.cohort).folder.resolve()
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,26 @@ def prepare(request: Request) -> Prepared:
     suite = request.suite
     domain = catalogue.domain(suite.domain)
     settings = domain.check_settings(suite.settings)
+    check_domain(domain, suite)
     cohort = domain.cohort(suite.cohort, request.cache)
-    return Prepared(request, catalogue, domain, settings, cohort)
+    return Prepared(request, catalogue, domain, settings, cohort, _other_splits(domain, suite, request.cache))
+
+
+def split_declaration(declaration: Mapping[str, Any], split: int) -> dict[str, Any]:
+    """The `[cohort]` table of a repeated split; the cohort's own is left as it was written."""
+    return {**declaration, "split": split} if split else dict(declaration)
+
+
+def _other_splits(domain: Domain, suite: Suite, cache: Path) -> dict[int, CohortReference]:
+    try:
+        return {
+            split: domain.cohort(split_declaration(suite.cohort, split), cache)
+            for split in range(1, suite.splits)
+        }
+    except InputError as error:
+        raise InputError(
+            f"splits = {suite.splits}: the cohort cannot be split again: {error.message}", mend=error.mend
+        ) from error
 
 
 def known_outcomes(
@@ -162,9 +190,8 @@ def run_suite(request: Request, executor: Executor, display: Display) -> Finishe
     if run.root.exists() and not run.root.is_dir():
         raise InputError(f"output {run.root} is a file", mend="give a folder with --output")
     check_free(run.root)
-    sizes = prepared.domain.prepare(
-        request.suite.cohort, request.cache, workers=request.workers, progress=display.cohort
-    )
+    sizes = _prepare_cohorts(prepared, display)
+    check_enough(plan, sizes)
     facts = records.RunFacts(
         prepared.domain,
         prepared.cohort,
@@ -175,6 +202,21 @@ def run_suite(request: Request, executor: Executor, display: Display) -> Finishe
     )
     with Journal(run.journal) as journal:
         return _Driver(prepared, plan, run, facts, journal, executor, display).drive()
+
+
+def _prepare_cohorts(prepared: Prepared, display: Display) -> dict[str, dict[str, SplitSize]]:
+    """Make or verify the cohort on each of its splits; sizes are those of its own."""
+    request = prepared.request
+    found = [
+        prepared.domain.prepare(
+            split_declaration(request.suite.cohort, split),
+            request.cache,
+            workers=request.workers,
+            progress=display.cohort,
+        )
+        for split in range(request.suite.splits)
+    ]
+    return found[0]
 
 
 @dataclass
@@ -349,7 +391,7 @@ class _Driver:
             arm=trial.arm,
             run=self.run.root,
             cache=request.cache.resolve(),
-            cohort_folder=self.prepared.cohort.folder.resolve(),
+            cohort_folder=self.prepared.folder(trial.condition.split),
             plugins=request.plugins,
             artifact=self.policy.artifact_of(trial),
             draw=trial.draw,

@@ -58,6 +58,7 @@ class _Components:
     domain="dxa",
     part="pretraining",
     trains=False,
+    uses_labels=False,
     baselines=("mean", "pca"),
     primary=PrimaryEndpoint(
         metric="nmae",

@@ -58,8 +58,8 @@ class Arm:
         The arm whose tuned setting it takes: itself, unless its hyperparameters are frozen.
     control
         What kind of control it is, if it is one.
-    ablation
-        The design that it was derived for, if any.
+    ablations
+        The designs that it is a run of; the base of a design is no such run.
     shuffled_labels, stream
         As in `TrialSpec`.
     """
@@ -71,7 +71,7 @@ class Arm:
     weights_of: str
     setting_of: str
     control: Control | None = None
-    ablation: AblationOf | None = None
+    ablations: tuple[AblationOf, ...] = ()
     shuffled_labels: bool = False
     stream: int = 0
 
@@ -79,6 +79,11 @@ class Arm:
     def name(self) -> str:
         """How tables call it."""
         return self.card.name
+
+    @property
+    def ablation(self) -> AblationOf | None:
+        """The design that it was derived for; none of a strategy that would be there without it."""
+        return None if self.is_strategy or not self.ablations else self.ablations[0]
 
     @property
     def is_strategy(self) -> bool:
@@ -171,7 +176,7 @@ def _derived(base: Arm, name: str, words: str, changes: Changes | None = None) -
         changes=changes,
         factors={**base.card.factors, **changes},
     )
-    return replace(base, card=card, setting_of=name, control=None)
+    return replace(base, card=card, setting_of=name, control=None, ablations=())
 
 
 # Designs --------------------------------------------------------------------------------------------
@@ -234,17 +239,15 @@ def _arm_of_run(arms: dict[str, Arm], declared: Ablation, changes: Changes, orde
         arm,
         weights_of=arm.name,
         setting_of=base.setting_of if frozen else arm.name,
-        ablation=AblationOf(declared.design, base.name, dict(changes), order),
     )
     same = next((one for one in arms.values() if _same_work(one, arm)), None)
     if same is None:
         if arm.name in arms:  # the same changes of the same base, once frozen and once retuned
             suffix = "frozen" if frozen else "retuned"
             arm = _renamed(arm, f"{arm.name}.{suffix}")
-        arms[arm.name] = arm
-        return arm.name
-    if same.ablation is None:
-        arms[same.name] = replace(same, ablation=arm.ablation)
+        same = arm
+    run = AblationOf(declared.design, base.name, dict(changes), order)
+    arms[same.name] = replace(same, ablations=(*same.ablations, run))
     return same.name
 
 

@@ -14,7 +14,7 @@ from harness.arms import Arm, DerivedDesign, arms_of
 from harness.conditions import MAIN, Condition, Place, Source
 from harness.specs import PROTOCOLS, Protocol, Stage, TrialSpec
 from harness.suite import Suite
-from registry.catalog import Catalogue
+from registry.catalog import Catalogue, unknown_name
 from registry.contracts import InputError, Task
 
 
@@ -266,6 +266,7 @@ def make_plan(
         raise InputError(
             f"no cell of suite {suite.name!r} applies: {reasons}", mend="add strategies or tasks"
         )
+    _check_judgements(suite, tasks)
     plan = Plan(
         suite,
         settings,
@@ -283,6 +284,31 @@ def make_plan(
     )
     plan = replace(plan, pretraining=_pretraining_trials(plan))
     return replace(plan, tuning=_tuning_trials(plan), fixed=_fixed_trials(plan))
+
+
+def _check_judgements(suite: Suite, tasks: Mapping[str, Task]) -> None:
+    """Margins and endpoints must be about rows and statistics that a task's tables have."""
+    for name, margins in suite.margins.items():
+        for key in margins:
+            statistic, _, row = key.partition(".")
+            _check_shown(f"margins.{name}", tasks[name], statistic, (row,) if row else ())
+    for name, endpoint in suite.endpoints.items():
+        _check_shown(f"endpoints.{name}", tasks[name], endpoint.statistic, endpoint.rows)
+
+
+def _check_shown(field: str, task: Task, statistic: str, rows: tuple[str, ...]) -> None:
+    shown: dict[str, set[str]] = {}
+    for layout in task.layouts():
+        for column in layout.statistics:
+            shown.setdefault(column.name, set()).update(row.key for row in layout.rows)
+    if statistic not in shown:
+        raise InputError(
+            f"{field}: {task.card.title} shows no {statistic!r}", mend=f"it shows {', '.join(sorted(shown))}"
+        )
+    for row in rows:
+        if row not in shown[statistic]:
+            hint = unknown_name("row", row, shown[statistic])
+            raise InputError(f"{field}: {task.card.title} has no row {row!r}", mend=hint.mend)
 
 
 def _applies(task: Task, arm: Arm) -> tuple[bool, str]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "check": ("harness.cli.check", "check", "Check that a strategy or task keeps its contract."),
     "suite": ("harness.cli.suite", "suite", "Show a suite, check its file, or print the file's format."),
     "report": ("harness.cli.report", "report", "Write the report of a run folder anew."),
+    "diff": ("harness.cli.diff", "diff", "Compare two runs; the exit status says if one regressed."),
     "doctor": ("harness.cli.doctor", "doctor", "Check that this machine has what is needed."),
     **DOMAIN_COMMANDS,
 }

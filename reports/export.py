@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reports.answer import Answer, number
+from reports.answer import number
 from reports.comparison import Comparison, StatisticTable, Table
+from reports.contents import Contents
 from reports.frame import Run
 from reports.intervals import LEVEL, PATIENT_DRAWS
 from reports.tests_ import ALPHA, POWER
@@ -72,15 +73,9 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def twin(
-    run: Run,
-    comparisons: Sequence[Comparison],
-    *,
-    answers: Sequence[Answer],
-    warnings: Sequence[str],
-    draws: int,
-) -> dict[str, Any]:
+def twin(contents: Contents) -> dict[str, Any]:
     """`report.json`: every number of the page, what it estimates and how its interval was made."""
+    run, draws = contents.run, contents.draws
     return {
         "schema": SCHEMA,
         "simulated": run.simulated,
@@ -102,9 +97,9 @@ def twin(
             "alpha": ALPHA,
             "minimum_detectable": f"difference found with a power of {POWER}, uncorrected",
         },
-        "answers": [asdict(one) for one in answers],
-        "warnings": list(warnings),
-        "comparisons": [_without_people(asdict(one)) for one in comparisons],
+        "answers": [asdict(one) for one in contents.answers],
+        "warnings": list(contents.warnings),
+        "comparisons": [_without_people(asdict(one)) for one in contents.comparisons],
     }
 
 

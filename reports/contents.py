@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.analyses import Analyses, analyse
 from reports.answer import Answer, answer, warnings
 from reports.comparison import Comparison
 from reports.curves import CurvePanel, pretraining_curves
@@ -72,6 +73,7 @@ class Contents:
     draws: int
     blocks: tuple[Block, ...]
     warnings: tuple[str, ...]
+    analyses: Analyses
     arm_styles: Mapping[str, Style]
     curves: tuple[list[CurvePanel], int]
     tuning: tuple[tuple[TaskTuning, Figure | None], ...]
@@ -115,6 +117,7 @@ def read_contents(folder: Path, draws: int) -> Contents:
         draws,
         tuple(_block(run, one, found, budget) for one, found in zip(comparisons, answers, strict=True)),
         tuple(warnings(run, comparisons, answers)),
+        analyse(run, comparisons, draws),
         looks,
         pretraining_curves(run, looks),
         tuple((one, draws_figure(one, looks)) for one in tuning(run, comparisons)),

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from reports.analyses import NEEDS
 from reports.answer import number
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.contents import Contents
@@ -45,7 +46,13 @@ DIFFERENCES = (
     *INTERVAL,
     "p",
     "p_adjusted",
+    "correction",
+    "adjusted_low",
+    "adjusted_high",
     "verdict",
+    "margin",
+    "p_equivalence",
+    "material",
     "minimum_detectable",
     "bca_low",
     "bca_high",
@@ -90,7 +97,10 @@ def twin(contents: Contents) -> dict[str, Any]:
             "level": LEVEL,
             "draws": draws,
             "p": "two-sided, from t",
-            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts",
+            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts;"
+            " Benjamini-Hochberg (`correction` bh) over the rows of plug-ins",
+            "verdict": "better, worse: p_adjusted < alpha; equivalent: p_equivalence < alpha (two one-sided"
+            " tests against the declared margin, corrected likewise); material: beyond the margin",
             "bca": f"patients alone, seeds as they are; {min(draws, PATIENT_DRAWS)} draws",
             "p_flip": "two-sided, signs of the patients' differences in loss flipped; seeds as they are",
             "p_max_t": "the same, step-down max-T over the rows of a table and contrast",
@@ -99,6 +109,8 @@ def twin(contents: Contents) -> dict[str, Any]:
         },
         "answers": [asdict(one) for one in contents.answers],
         "warnings": list(contents.warnings),
+        "analyses": asdict(contents.analyses),
+        "needs": dict(NEEDS),
         "comparisons": [_without_people(asdict(one)) for one in contents.comparisons],
     }
 

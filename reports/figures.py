@@ -168,7 +168,7 @@ def _marks(
 def _margin(contrasts: Sequence[Contrast], index: int) -> float | None:
     """The declared margin of a row, the same for every contrast."""
     found = [diff for one in contrasts if (diff := one.differences[index]) is not None]
-    return getattr(found[0], "margin", None) if found else None
+    return found[0].margin if found else None
 
 
 def _range(values: Sequence[float]) -> str:

@@ -72,8 +72,7 @@ def test_it_fits_without_a_request_or_an_error(browser: Any, page_path: Path, wi
         assert [url for url in one.requests if not url.startswith("data:")] == [page_path.as_uri()]
         assert one.page.evaluate(OVERFLOW) <= 0
         assert (
-            one.page.title()
-            == "SIMULATED DATA \N{EN DASH} Pretraining for imaging, in a quarter of an hour"
+            one.page.title() == "SIMULATED DATA \N{EN DASH} Pretraining for imaging, in a quarter of an hour"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from harness.cli import INCOMPLETE, INTERRUPTED
 from harness.cli.options import request_from, suite_options
 from harness.cli.tables import print_summary
+from harness.price import this_machine
 from harness.progress import make_display
 from harness.run import run_suite
 
@@ -58,7 +58,7 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
       harness run-all --suite mine.toml --plugin my_strategy.py --executor inline
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request ends like Ctrl-C
-    workers = workers or _processors()
+    workers = workers or int(this_machine().cpus)
     request = request_from(**what, workers=workers)
     console = Console(stderr=False, soft_wrap=False)
     display = make_display(console)
@@ -77,13 +77,6 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
     if report:
         console.print(f"report: {_report(finished.run.root)}", soft_wrap=True, highlight=False)
     return 0 if finished.complete else INCOMPLETE
-
-
-def _processors() -> int:
-    """Processors that this process may use; not every system can tell it from those that there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _executor(name: str, suite: Suite, workers: int, address: str) -> Executor:

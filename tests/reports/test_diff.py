@@ -172,7 +172,7 @@ def test_the_command_writes_page_and_twin_and_answers_by_its_status(before: Path
     page = (copy / "diff.html").read_text()
     assert page.count("Simulated data") == 1
     assert "<script" not in page
-    with pytest.raises(RecordsError, match="no run.json"):
+    with pytest.raises(RecordsError, match=r"no run\.json"):
         CliRunner().invoke(command, [str(before), str(copy / "results")], catch_exceptions=False)
 
 

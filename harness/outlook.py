@@ -6,11 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.journal import History, read_journal
+from harness.journal import read_journal
 from harness.plan import Plan, Trial
 from harness.policy import Policy
+from harness.recovery import known_outcomes
+from harness.request import Request
 from harness.results import RunFolder
-from harness.run import Request, known_outcomes, prepare
+from harness.run import prepare
 
 TrialState = Literal["done", "cached", "to run", "blocked"]
 STATES: tuple[TrialState, ...] = ("done", "cached", "to run", "blocked")
@@ -61,9 +63,9 @@ def look_ahead(request: Request) -> Outlook:
     plan = prepared.plan()
     run = RunFolder(request.output)
     history = read_journal(run.journal)
-    done, cached = known_outcomes(plan, run, request.cache, history, adopt=False)
-    policy = Policy(plan, done)
-    states = trial_states(policy, cached, last_failures(history))
+    known = known_outcomes(plan, run, request.cache, history, adopt=False)
+    policy = Policy(plan, known.done)
+    states = trial_states(policy, known.cached, history.last_failures())
     trials = [
         TrialOutlook(key, trial.label, trial.draw, *states[key]) for key, trial in policy.trials.items()
     ]
@@ -77,17 +79,6 @@ def look_ahead(request: Request) -> Outlook:
         cells=_cells(plan, policy, states),
         trials=trials,
     )
-
-
-def last_failures(history: History) -> dict[str, str]:
-    """Key to error of the trials that failed when they last ended."""
-    failures: dict[str, str] = {}
-    for entry in history.events:
-        if entry["event"] == "failed":
-            failures[entry["key"]] = entry["error"]
-        elif entry["event"] == "finished":
-            failures.pop(entry["key"], None)
-    return failures
 
 
 def trial_states(

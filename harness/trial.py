@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import math
 import shutil
@@ -26,7 +27,7 @@ from harness.files import copy_folder, storage_error, storage_failure_in, utc_no
 from harness.measure import Cost, measured, prepared_process
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.resources import TrialResources
-from harness.results import RunFolder, read_result, result_files
+from harness.results import RunFolder, read_result, result_files, result_text
 from harness.specs import TrialSpec
 from harness.watchdog import TimeLimitReachedError, printed_to, time_limit
 from registry.catalog import Catalogue
@@ -123,6 +124,7 @@ def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
         "status": "done",
         "row": attempt.row,
         "test_openings": attempt.test_openings,
+        "result": attempt.result_digest,
     }
 
 
@@ -139,6 +141,7 @@ class _Attempt:
         self.log = ProgressLog(self.run.scratch / f"{payload['key']}.json")
         self.row = _new_row(payload)
         self.test_openings = 0
+        self.result_digest: str | None = None
 
     def work(self) -> None:
         """Do everything from the first seed to the last file."""
@@ -254,7 +257,8 @@ class _Attempt:
         tables = {"curves": curves_table(key, self.log.curves)}
         if produced.predictions is not None:
             tables |= prediction_tables(key, produced.predictions)
-        files = result_files(result, tables) | exhibit_files(produced.exhibits)
+        files = result_files(result, tables, exhibit_files(produced.exhibits))
+        self.result_digest = hashlib.sha256(files["result.json"]).hexdigest()
         if self._pretrains:
             write_folder(self.cache / "pretraining" / key, files)
         write_folder(self.run.trial(key), files)
@@ -306,7 +310,7 @@ def adopt_pretraining(key: str, *, run: RunFolder, cache: Path) -> bool:
     if not (source / "result.json").is_file():
         return False
     result = json.loads((source / "result.json").read_bytes()) | {"cached": True}
-    copy_folder(source, run.trial(key), result=result_files(result, {})["result.json"])
+    copy_folder(source, run.trial(key), result=result_text(result))
     return True
 
 

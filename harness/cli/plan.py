@@ -33,10 +33,11 @@ def plan(as_json: bool, **what: Any) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(outlook), indent=1, ensure_ascii=False))
     else:
-        _print(Console(), outlook)
+        print_outlook(Console(), outlook)
 
 
-def _print(console: Console, outlook: Outlook) -> None:
+def print_outlook(console: Console, outlook: Outlook) -> None:
+    """Print the cells and their trials by state."""
     table = Table(title=f"suite {escape(outlook.suite)}", title_justify="left")
     for column in ("task", "strategy"):
         table.add_column(column, overflow="fold")

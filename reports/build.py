@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reports.analyses import analyse
 from reports.answer import answer, warnings
 from reports.export import (
     agreement_file,
@@ -27,7 +28,8 @@ def build(folder: Path, draws: int = DRAWS) -> Path:
     comparisons = compare(run, draws)
     answers = [answer(one) for one in comparisons]
     cautions = warnings(run, comparisons, answers)
-    page = render(run, comparisons, answers, cautions, draws)
+    analyses = analyse(run, comparisons, draws)
+    page = render(run, comparisons, answers, cautions, analyses, draws=draws)
     for comparison in comparisons:
         for table in comparison.tables:
             stem = folder / "tables" / table_name(comparison, table)
@@ -40,7 +42,7 @@ def build(folder: Path, draws: int = DRAWS) -> Path:
             write_atomically(stem.with_name(f"{stem.name}.tex"), table_latex(run, comparison, table))
     write_atomically(
         folder / "report.json",
-        to_json(twin(run, comparisons, answers=answers, warnings=cautions, draws=draws)),
+        to_json(twin(run, comparisons, answers=answers, warnings=cautions, analyses=analyses, draws=draws)),
     )
     write_atomically(folder / "report.html", page)
     return folder / "report.html"

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from reports.analyses import NEEDS, Analyses
 from reports.answer import Answer, number
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.frame import Run
@@ -44,7 +45,13 @@ DIFFERENCES = (
     *INTERVAL,
     "p",
     "p_adjusted",
+    "correction",
+    "adjusted_low",
+    "adjusted_high",
     "verdict",
+    "margin",
+    "p_equivalence",
+    "material",
     "minimum_detectable",
     "bca_low",
     "bca_high",
@@ -78,6 +85,7 @@ def twin(
     *,
     answers: Sequence[Answer],
     warnings: Sequence[str],
+    analyses: Analyses,
     draws: int,
 ) -> dict[str, Any]:
     """`report.json`: every number of the page, what it estimates and how its interval was made."""
@@ -95,7 +103,10 @@ def twin(
             "level": LEVEL,
             "draws": draws,
             "p": "two-sided, from t",
-            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts",
+            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts;"
+            " Benjamini-Hochberg (`correction` bh) over the rows of plug-ins",
+            "verdict": "better, worse: p_adjusted < alpha; equivalent: p_equivalence < alpha (two one-sided"
+            " tests against the declared margin, corrected likewise); material: beyond the margin",
             "bca": f"patients alone, seeds as they are; {min(draws, PATIENT_DRAWS)} draws",
             "p_flip": "two-sided, signs of the patients' differences in loss flipped; seeds as they are",
             "p_max_t": "the same, step-down max-T over the rows of a table and contrast",
@@ -104,6 +115,8 @@ def twin(
         },
         "answers": [asdict(one) for one in answers],
         "warnings": list(warnings),
+        "analyses": asdict(analyses),
+        "needs": dict(NEEDS),
         "comparisons": [_without_people(asdict(one)) for one in comparisons],
     }
 

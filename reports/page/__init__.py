@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.analyses import Analyses
 from reports.answer import Answer, digits, interval, number, p_words
 from reports.comparison import Comparison
 from reports.curves import pretraining_curves
@@ -43,6 +44,8 @@ def render(
     comparisons: Sequence[Comparison],
     answers: Sequence[Answer],
     warnings: Sequence[str],
+    analyses: Analyses,
+    *,
     draws: int,
 ) -> str:
     """Render the page.
@@ -89,6 +92,7 @@ def render(
             for one, answer in zip(comparisons, answers, strict=True)
         ],
         warnings=warnings,
+        analyses=analyses,
         arm_styles=arms,
         curves=pretraining_curves(run, arms),
         tuning=[(one, keep(draws_figure(one, arms))) for one in tuned],

@@ -20,7 +20,7 @@ from harness.files import PARTIAL
 from harness.journal import History
 from harness.plan import Plan
 from harness.policy import Outcome
-from harness.results import RunFolder, outcome_of, read_result
+from harness.results import RunFolder, outcome_of, read_result, result_text
 from harness.trial import adopt_pretraining
 from registry.contracts import DataError
 
@@ -82,7 +82,7 @@ def known_outcomes(plan: Plan, run: RunFolder, cache: Path, history: History, *,
         folder; a plan only looks, and believes trial folders.
     """
     known = Known()
-    harmed = _check_trials(run, history, known) if adopt else set()
+    harmed = _check_trials(run, known) if adopt else set()
     known.done = run.finished_outcomes(history, without=harmed)
     store = ArtifactStore(cache)
     for trial in plan.pretraining.values():
@@ -112,19 +112,13 @@ def discard_stale_pretraining(plan: Plan, run: RunFolder, cache: Path, done: Map
             shutil.rmtree(cache / "pretraining" / trial.key, ignore_errors=True)
 
 
-def problem_in(folder: Path, digest: str | None = None) -> str | None:
-    """What is wrong with a trial folder; `None` if every byte is as it was written.
-
-    Parameters
-    ----------
-    digest
-        SHA-256 of its `result.json`, where the journal has it.
-    """
+def problem_in(folder: Path) -> str | None:
+    """What is wrong with a trial folder; `None` if every byte is as it was written."""
     try:
         content = (folder / "result.json").read_bytes()
-        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-            return "result.json has not the SHA-256 that the journal recorded"
         result = json.loads(content)
+        if "sha256" in result and result_text(result) != content:  # older results have none
+            return "result.json has not the SHA-256 that is recorded in it"
         if result["key"] != folder.name:
             return f"result.json is the result of trial {result['key']}"
         for name, expected in result.get("files", {}).items():
@@ -137,12 +131,11 @@ def problem_in(folder: Path, digest: str | None = None) -> str | None:
     return None
 
 
-def _check_trials(run: RunFolder, history: History, known: Known) -> set[str]:
+def _check_trials(run: RunFolder, known: Known) -> set[str]:
     """Check every trial folder; returns the keys of those that are not what was written."""
-    digests = {entry["key"]: entry.get("result") for entry in history.of("finished")}
     harmed = set()
     for key in sorted(run.finished_keys()):
-        problem = problem_in(run.trial(key), digests.get(key))
+        problem = problem_in(run.trial(key))
         if problem is not None:
             known.damage.append(Damage(run.trial(key), problem))
             harmed.add(key)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import PARTIAL, canonical_json, write_atomically
+from harness.files import PARTIAL, canonical_json, digest_of, write_atomically
 from harness.journal import History
 from harness.policy import Outcome
 from registry.contracts import DataError
@@ -192,8 +192,9 @@ def result_files(
 
 
 def result_text(result: Mapping[str, Any]) -> bytes:
-    """The content of a `result.json`."""
-    return (canonical_json(result) + "\n").encode()
+    """The content of a `result.json`, with the SHA-256 of all the rest of it."""
+    rest = {key: value for key, value in result.items() if key != "sha256"}
+    return (canonical_json({**rest, "sha256": digest_of(rest)}) + "\n").encode()
 
 
 def read_result(folder: Path) -> dict[str, Any]:

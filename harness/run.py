@@ -284,7 +284,6 @@ class _Driver:
                 artifact=row["artifact"],
                 wall_seconds=row["wall_seconds"],
                 test_openings=openings,
-                result=outcome.get("result"),
             )
             self.policy.complete(event.key, Outcome("done", row["validation_score"], row["artifact"]))
         else:

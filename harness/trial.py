@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import math
 import shutil
@@ -124,7 +123,6 @@ def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
         "status": "done",
         "row": attempt.row,
         "test_openings": attempt.test_openings,
-        "result": attempt.result_digest,
     }
 
 
@@ -141,7 +139,6 @@ class _Attempt:
         self.log = ProgressLog(self.run.scratch / f"{payload['key']}.json")
         self.row = _new_row(payload)
         self.test_openings = 0
-        self.result_digest: str | None = None
 
     def work(self) -> None:
         """Do everything from the first seed to the last file."""
@@ -258,7 +255,6 @@ class _Attempt:
         if produced.predictions is not None:
             tables |= prediction_tables(key, produced.predictions)
         files = result_files(result, tables, exhibit_files(produced.exhibits))
-        self.result_digest = hashlib.sha256(files["result.json"]).hexdigest()
         if self._pretrains:
             write_folder(self.cache / "pretraining" / key, files)
         write_folder(self.run.trial(key), files)

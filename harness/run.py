@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import records
+from harness.evidence import evidence_of, warnings_of
 from harness.executors import Event, Executor
 from harness.files import StorageError, utc_now
 from harness.journal import Journal, check_free, read_journal
@@ -25,6 +26,7 @@ from harness.resources import TrialResources
 from harness.results import RunFolder, compact
 from harness.retries import FailedBefore, Retries
 from harness.suite import Suite
+from harness.timings import record_timing
 from harness.trial import make_payload
 from harness.watchdog import killed_by_time_limit
 from registry.catalog import Catalogue
@@ -105,6 +107,8 @@ def run_suite(
     if run.root.exists() and not run.root.is_dir():
         raise InputError(f"output {run.root} is a file", mend="give a folder with --output")
     check_free(run.root)
+    for warning in warnings_of(evidence_of(plan)):
+        display.note(warning)
     sizes = prepared.domain.prepare(
         request.suite.cohort, request.cache, workers=request.workers, progress=display.cohort
     )
@@ -285,6 +289,7 @@ class _Driver:
                 wall_seconds=row["wall_seconds"],
                 test_openings=openings,
             )
+            record_timing(self.prepared.request.cache, trial.spec, row)
             self.policy.complete(event.key, Outcome("done", row["validation_score"], row["artifact"]))
         else:
             why = self._why(event)

@@ -16,14 +16,14 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from harness.artifacts import ArtifactStore
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
-from harness.measure import Cost, measured, prepared_process
+from harness.measure import Cost, measured, prepared_process, processor_name
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.resources import TrialResources
 from harness.results import RunFolder, read_result, result_files, result_text
@@ -103,7 +103,7 @@ def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
         trial's `row`, `test_openings`, and for failures `error` and `traceback`. An exception in a strategy
         or task is a failure of the trial, never of the worker.
     """
-    attempt = _Attempt(payload)
+    attempt = Attempt(payload)
     if attempt.run.trial(payload["key"]).is_dir():  # a worker that outlived its driver was faster
         row = read_result(attempt.run.trial(payload["key"]))
         return {"key": payload["key"], "status": "done", "row": row, "test_openings": row["test_openings"]}
@@ -126,7 +126,19 @@ def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
     }
 
 
-class _Attempt:
+class TrialLog(Protocol):
+    """Where a trial's reports go."""
+
+    curves: list[tuple[int, str, float]]
+
+    def __call__(self, step: int, steps: int, **values: float) -> None:
+        """Take in `values` after `step` of `steps`."""
+
+    def clear(self) -> None:
+        """The trial is over."""
+
+
+class Attempt:
     """One execution of a trial: what it was told, what it may use, what it has become so far."""
 
     def __init__(self, payload: Payload) -> None:
@@ -136,7 +148,7 @@ class _Attempt:
         self.cache = Path(payload["cache"])
         self.store = ArtifactStore(self.cache)
         self.scratch = self.run.scratch / payload["key"]
-        self.log = ProgressLog(self.run.scratch / f"{payload['key']}.json")
+        self.log: TrialLog = ProgressLog(self.run.scratch / f"{payload['key']}.json")
         self.row = _new_row(payload)
         self.test_openings = 0
 
@@ -348,6 +360,7 @@ def _new_row(payload: Payload) -> dict[str, Any]:
         "finished": None,
         "device": payload["device"],
         "threads": payload["threads"],
+        "processor": processor_name(),
         "cached": False,
         "artifact": payload["artifact"],
     }

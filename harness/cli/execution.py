@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 from pathlib import Path
@@ -51,13 +50,6 @@ def run_request(request: Request, *, report: bool, only_failed: bool = False) ->
     if report:
         console.print(f"report: {_report(finished.run.root)}", soft_wrap=True, highlight=False)
     return 0 if finished.complete else INCOMPLETE
-
-
-def processors() -> int:
-    """Processors that this process may use; not every system can tell it from those that there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _executor(request: Request) -> Executor:

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from harness.cli.execution import processors, run_request
+from harness.cli.execution import run_request
 from harness.cli.options import request_from, suite_options
+from harness.price import this_machine
 
 
 @click.command("run-all")
@@ -46,5 +47,7 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
       harness run-all --suite quick --strategies imagenet,mine --output runs/two
       harness run-all --suite mine.toml --plugin my_strategy.py --executor inline
     """
-    request = request_from(**what, workers=workers or processors(), executor=executor, address=address)
+    request = request_from(
+        **what, workers=workers or int(this_machine().cpus), executor=executor, address=address
+    )
     return run_request(request, report=report)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from harness.cli import INCOMPLETE
-from harness.cli.plan import print_outlook
+from harness.cli.plan import print_cells
 from harness.progress import duration, sign_text
 from harness.status import RunStatus, run_status
 
@@ -50,7 +50,7 @@ def _print(console: Console, found: RunStatus) -> None:
 
     by = f", {found.process}, for {duration(found.seconds)}" if found.process else f", began {found.began}"
     say(f"{found.run}: suite {found.suite} {WORDS[found.activity]}{by}")
-    print_outlook(console, found.outlook)
+    print_cells(console, found.outlook)
     for trial in found.running:
         draw = f" draw {trial.draw}" if trial.label.startswith("tune") else ""
         say(f"running  {trial.label}{draw}  {sign_text(trial.latest) if trial.latest else 'no sign yet'}")

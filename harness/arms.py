@@ -91,6 +91,11 @@ class Arm:
         return self.name == self.strategy.card.name
 
     @property
+    def competes(self) -> bool:
+        """Whether it is one of those that the suite is about: neither derived nor a control."""
+        return self.is_strategy and self.control is None
+
+    @property
     def space(self) -> Space:
         """The hyperparameters of its pretraining."""
         return self.strategy.space

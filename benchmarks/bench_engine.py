@@ -99,7 +99,7 @@ def drive(plan: Plan, folder: Path) -> int:
     with Journal(folder / "journal.jsonl") as journal:
         while not policy.finished:
             while in_flight < executor.capacity and (trial := policy.next_trial()) is not None:
-                journal.append("started", key=trial.key, label=trial.spec.label, draw=trial.draw)
+                journal.append("started", key=trial.key, label=trial.label, draw=trial.draw)
                 executor.submit({"key": trial.key, "spec": trial.spec.as_dict()})
                 in_flight += 1
             event = executor.next_event(1.0)

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from registry.dxa.losses.perceptual import PerceptualNetwork, distance
-from registry.dxa.losses.scan_loss import ScanLoss
+from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
 from registry.dxa.models.architecture import Architecture
 from registry.dxa.models.initialization import set_modes
 from registry.dxa.models.vae import ScanVae
 from registry.dxa.settings import DxaSettings
+from registry.dxa.strategies.vae import DxaVae
 
 BATCH = np.arange(8)
-WEIGHTS = {"perceptual_weight": 1.0, "r_image_weight": 0.1, "kl_weight": 1e-5}
+FACTORS = LossFactors.of(DxaVae.card.factors)
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +29,13 @@ def parts():
     vae = ScanVae(Architecture.for_scans(DxaSettings(), scans.numpy()), mean_scan=scans.mean(0))
     set_modes(vae, train_batch_norm=False)
     vae.to(memory_format=torch.channels_last)
-    return scans, vae, ScanLoss(scans, WEIGHTS, PerceptualNetwork())
+    return scans, vae, ScanLoss(scans, FACTORS, PerceptualNetwork())
 
 
 def plain_terms(loss, scans, reconstruction):
     """One pass of the network per stack and image, targets computed at every step."""
     true = scans[torch.from_numpy(BATCH)]
-    pairs = zip(loss.stacks(true, true), loss.stacks(reconstruction.scans, true), strict=True)
+    pairs = zip(loss.images(true, true), loss.images(reconstruction.scans, true), strict=True)
     weights = (0.5, 0.5, 0.1)
     return [
         weight * distance([layer.detach() for layer in loss.network(one)], loss.network(other), scales)

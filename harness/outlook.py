@@ -65,7 +65,7 @@ def look_ahead(request: Request) -> Outlook:
     policy = Policy(plan, done)
     states = trial_states(policy, cached, last_failures(history))
     trials = [
-        TrialOutlook(key, trial.spec.label, trial.draw, *states[key]) for key, trial in policy.trials.items()
+        TrialOutlook(key, trial.label, trial.draw, *states[key]) for key, trial in policy.trials.items()
     ]
     unselected = policy.unselected_slots()
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
@@ -103,7 +103,7 @@ def trial_states(
         if policy.states[key] == "done":
             states[key] = ("cached" if key in cached else "done", "")
         elif broken is not None:
-            states[key] = ("blocked", f"{policy.trials[broken].spec.label} failed: {failures[broken]}")
+            states[key] = ("blocked", f"{policy.trials[broken].label} failed: {failures[broken]}")
         elif key in failures:
             states[key] = ("to run", f"failed before: {failures[key]}")
         else:
@@ -120,17 +120,15 @@ def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]
     lines = [
         _line("", strategy, grouped[task, strategy], states, 0) for task, strategy in grouped if not task
     ]
-    made = {(row.strategy, row.task, row.protocol) for row in policy.selections}
+    unselected = policy.unselected_by_cell()
     for cell in plan.cells:
         if not cell.applicable:
             empty = dict.fromkeys(STATES, 0)
             lines.append(CellOutlook(cell.task, cell.strategy, False, empty, f"N/A: {cell.reason}"))
             continue
-        unselected = 0
-        if (cell.strategy, cell.task) in plan.tuning:
-            open_protocols = 2 - sum(row[:2] == (cell.strategy, cell.task) for row in made)
-            unselected = open_protocols * plan.slots(cell.task) // 2
-        lines.append(_line(cell.task, cell.strategy, grouped[cell.task, cell.strategy], states, unselected))
+        trials = grouped.get((cell.task, cell.strategy), [])
+        waiting = unselected[cell.strategy, cell.task]
+        lines.append(_line(cell.task, cell.strategy, trials, states, waiting))
     lines += [
         _line(task, arm, trials, states, 0) for (task, arm), trials in grouped.items() if arm == "baselines"
     ]

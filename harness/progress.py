@@ -108,7 +108,7 @@ class _Progress:
 def trial_label(trial: Trial) -> str:
     """A trial's label with its draw."""
     draw = f" draw {trial.draw}" if trial.stage == "tune" else ""
-    return trial.spec.label + draw
+    return trial.label + draw
 
 
 def duration(seconds: float | None) -> str:

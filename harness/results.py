@@ -51,6 +51,9 @@ TABLES: dict[str, dict[str, str]] = {
         "threads": "Int64",
         "cached": "Boolean",
         "artifact": "String",
+        "label_fraction": "Float64",
+        "label_draw": "Int64",
+        "split": "Int64",
     },
     "predictions": {
         "key": "String",
@@ -78,6 +81,9 @@ TABLES: dict[str, dict[str, str]] = {
         "mean_rank": "Float64",
         "hyperparameters": "String",
         "reason": "String",
+        "label_fraction": "Float64",
+        "label_draw": "Int64",
+        "split": "Int64",
     },
 }
 
@@ -97,6 +103,19 @@ class RunFolder:
     def scratch(self) -> Path:
         """Checkpoints and signs of life of running trials; empty when nothing runs."""
         return self.root / "scratch"
+
+    @property
+    def logs(self) -> Path:
+        """What trials print."""
+        return self.root / "logs"
+
+    def log(self, key: str) -> Path:
+        """What a trial printed in a worker, one attempt after another."""
+        return self.logs / f"{key}.log"
+
+    def last_words(self, key: str) -> Path:
+        """The stacks of a worker that was ended because its trial ignored the time limit."""
+        return self.scratch / f"{key}.stacks"
 
     def trial(self, key: str) -> Path:
         """The folder of a finished trial."""

@@ -21,9 +21,12 @@ from harness.journal import History, Journal, check_free, read_journal
 from harness.plan import Plan, Trial, make_plan
 from harness.policy import Outcome, Policy
 from harness.progress import Display
+from harness.resources import TrialResources
 from harness.results import RunFolder, compact
+from harness.retries import Retries
 from harness.suite import Suite
 from harness.trial import adopt_pretraining, make_payload
+from harness.watchdog import killed_by_time_limit
 from registry.catalog import Catalogue
 from registry.contracts import CohortReference, Domain, InputError
 
@@ -185,6 +188,8 @@ class _Driver:
     journal: Journal
     executor: Executor
     display: Display
+    retries: Retries = field(default_factory=Retries)
+    given: dict[str, TrialResources] = field(default_factory=dict)
     failed_rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     policy: Policy = field(init=False)
     clock: float = field(default_factory=time.monotonic)
@@ -218,6 +223,7 @@ class _Driver:
         done, cached = known_outcomes(self.plan, self.run, self.prepared.request.cache, history, adopt=True)
         journaled = {entry["key"] for entry in history.of("finished")}
         self.test_openings = sum(entry.get("test_openings", 0) for entry in history.events)
+        self.retries = Retries.remembered(history.of("retried"))
         self.journal.append(
             "began",
             suite=self.plan.suite.name,
@@ -253,16 +259,57 @@ class _Driver:
             self.executor.start(sum(self.policy.counts().values()) - self.policy.counts()["done"])
             while not self.policy.finished:
                 while in_flight < self.executor.capacity and (trial := self.policy.next_trial()) is not None:
-                    self.journal.append("started", key=trial.key, label=trial.spec.label, draw=trial.draw)
+                    self.journal.append("started", key=trial.key, label=trial.label, draw=trial.draw)
+                    self._give(trial)
                     self.executor.submit(self._payload(trial))
                     in_flight += 1
                 event = self.executor.next_event(PATIENCE_SECONDS)
-                if event is not None:
+                if event is not None and not self._tried_again(event):
                     in_flight -= 1
                     self._take(event)
                 self.display.tick()
         finally:
             self.executor.stop()
+
+    def _give(self, trial: Trial) -> TrialResources:
+        """Decide what the next attempt of a trial is given."""
+        declared = self.plan.suite.resources.of(trial.stage)
+        self.given[trial.key] = self.retries.resources(trial.key, declared)
+        return self.given[trial.key]
+
+    def _tried_again(self, event: Event) -> bool:
+        """Hand a trial out once more whose worker was lost or that ran out of memory."""
+        trial, outcome = self.policy.trials[event.key], event.outcome
+        if outcome["status"] == "lost" and self._ended_at_its_time_limit(event.key):
+            return False
+        if not self.retries.again(event.key, outcome, self.given[event.key], self.executor.room):
+            return False
+        self.test_openings += outcome.get("test_openings", 0)
+        self.journal.append(
+            "retried",
+            key=event.key,
+            reason=outcome["status"],
+            error=outcome.get("error"),
+            resources=self._give(trial).as_dict(),
+            test_openings=outcome.get("test_openings", 0),
+        )
+        self.executor.submit(self._payload(trial))
+        self.display.note(f"{trial.label} is tried again: {outcome.get('error')}")
+        return True
+
+    def _ended_at_its_time_limit(self, key: str) -> bool:
+        return killed_by_time_limit(self.run.last_words(key)) is not None
+
+    def _why(self, event: Event) -> dict[str, Any]:
+        """Error and traceback of a trial that failed for good."""
+        outcome, given = event.outcome, self.given[event.key]
+        stacks = killed_by_time_limit(self.run.last_words(event.key))
+        if outcome["status"] == "lost" and stacks is not None:
+            self.run.last_words(event.key).unlink(missing_ok=True)
+            limit = f"time limit of {given.time_limit_seconds:g} s reached; it did not react and was ended"
+            return {"error": limit, "traceback": stacks}
+        error = self.retries.explain(event.key, outcome, given)
+        return {"error": error, "traceback": outcome.get("traceback")}
 
     def _take(self, event: Event) -> None:
         """Journal the end of a trial, then tell the policy."""
@@ -286,24 +333,20 @@ class _Driver:
             )
             self.policy.complete(event.key, Outcome("done", row["validation_score"], row["artifact"]))
         else:
-            self.journal.append(
-                "failed",
-                key=event.key,
-                error=outcome["error"],
-                traceback=outcome.get("traceback"),
-                test_openings=openings,
-            )
+            why = self._why(event)
+            self.journal.append("failed", key=event.key, **why, test_openings=openings)
             self.failed_rows[event.key] = row
-            self.policy.fail(event.key, outcome["error"])
-            row.setdefault("error", outcome["error"])
+            self.policy.fail(event.key, why["error"])
+            row["error"] = why["error"]
         for selection in self.policy.selections[seen:]:
             self.journal.append("selected", **vars(selection))
-        self.display.ended(trial, outcome["status"], row)
+        self.display.ended(trial, "done" if outcome["status"] == "done" else "failed", row)
 
     def _payload(self, trial: Trial) -> dict[str, Any]:
         request = self.prepared.request
         return make_payload(
             trial.spec,
+            arm=trial.arm,
             run=self.run.root,
             cache=request.cache.resolve(),
             cohort_folder=self.prepared.cohort.folder.resolve(),
@@ -311,7 +354,7 @@ class _Driver:
             artifact=self.policy.artifact_of(trial),
             draw=trial.draw,
             protocols=list(self.policy.protocols_of(trial.key)),
-            device=self.facts.device,
+            resources=self.given[trial.key],
             threads=request.suite.resources.threads,
         )
 
@@ -337,4 +380,4 @@ class _Driver:
 
 
 def _device(suite: Suite) -> str:
-    return "cuda" if suite.resources.gpus else "cpu"
+    return "cuda" if any(shape.gpus for shape in suite.resources.shapes) else "cpu"

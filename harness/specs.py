@@ -18,6 +18,15 @@ Stage = Literal["pretrain", "tune", "final"]
 Protocol = Literal["matched", "tuned"]
 PROTOCOLS: tuple[Protocol, ...] = ("matched", "tuned")
 
+#: Fields that later versions added, with the value that leaves the identity of a trial as it was.
+_ADDED: Mapping[str, Any] = {
+    "label_fraction": None,
+    "label_draw": None,
+    "shuffled_labels": False,
+    "stream": 0,
+}
+_KEEP = object()
+
 
 @dataclass(frozen=True)
 class TrialSpec:
@@ -42,6 +51,17 @@ class TrialSpec:
         Fingerprint of the data; `None` for a strategy that reads none.
     upstream
         Keys of the trials whose results it starts from.
+    label_fraction, label_draw
+        The share of labelled patients that it learns from, and of which nested sequence; `None` for all.
+    shuffled_labels
+        Whether the labels of the train split are dealt out to the wrong scans.
+    stream
+        Which stream of random numbers `seed` begins; an A/A arm has one of its own.
+
+    Notes
+    -----
+    The last four enter the identity only where they are not at their defaults: keys of trials that know
+    nothing of them stay as they are.
     """
 
     stage: Stage
@@ -61,10 +81,15 @@ class TrialSpec:
     pretraining_seed: int | None = None
     cohort: str | None = None
     upstream: tuple[str, ...] = ()
+    label_fraction: float | None = None
+    label_draw: int | None = None
+    shuffled_labels: bool = False
+    stream: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they travel to a worker and into records."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in values.items() if _ADDED.get(name, _KEEP) != value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
@@ -81,6 +106,13 @@ class TrialSpec:
                 f"the specification of {self.label} has no canonical text: {error}",
                 mend="use finite numbers, texts, lists and tables in hyperparameters, factors and settings",
             ) from error
+
+    @property
+    def random_seed(self) -> int:
+        """What random numbers begin with: `seed`, or in another stream a number that it decides."""
+        if not self.stream:
+            return self.seed
+        return int(digest_of([self.stream, self.seed])[:8], 16)
 
     @property
     def label(self) -> str:

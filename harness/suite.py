@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness.resources import Resources, merged
 from registry.catalog import suite_files, unknown_name
 from registry.contracts import InputError
 
@@ -66,22 +67,6 @@ class Budget(_Table):
     """
 
     draws: Annotated[int, Field(ge=1, le=100_000)] = 3
-
-
-class Resources(_Table):
-    """`[resources]`: what one trial needs.
-
-    Attributes
-    ----------
-    cpus, gpus
-        Share of the machine; a fraction lets several trials share one.
-    threads
-        Threads of the numerical libraries inside a trial.
-    """
-
-    cpus: Annotated[float, Field(gt=0)] = 1
-    gpus: Annotated[float, Field(ge=0)] = 0
-    threads: Annotated[int, Field(ge=1)] = 1
 
 
 class Suite(_Table):
@@ -149,9 +134,9 @@ class Suite(_Table):
         strategies: tuple[str, ...] | None = None,
         tasks: tuple[str, ...] | None = None,
         cohort: Mapping[str, Any] | None = None,
-        gpus: float | None = None,
+        resources: Mapping[str, Any] | None = None,
     ) -> Suite:
-        """The suite with other strategies, tasks, cohort or GPU share, without reference arms that left."""
+        """The suite with other strategies, tasks, cohort or resources, without reference arms that left."""
         table = self.model_dump(by_alias=True)
         if strategies is not None:
             table["strategies"] = strategies
@@ -160,8 +145,8 @@ class Suite(_Table):
             table["tasks"] = tasks
         if cohort is not None:
             table["cohort"] = dict(cohort)
-        if gpus is not None:
-            table["resources"]["gpus"] = gpus
+        if resources:
+            table["resources"] = merged(table["resources"], resources)
         return parse_suite(table, source="the command line")
 
 

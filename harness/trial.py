@@ -7,6 +7,7 @@ a driver that dies in between finds the trial done.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -15,15 +16,19 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from harness.artifacts import ArtifactStore
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
 from harness.measure import Cost, measured, prepared_process
 from harness.outputs import curves_table, exhibit_files, prediction_tables
+from harness.resources import TrialResources
 from harness.results import RunFolder, read_result, result_files
 from harness.specs import TrialSpec
+from harness.watchdog import TimeLimitReachedError, printed_to, time_limit
 from registry.catalog import Catalogue
 from registry.contracts import (
     Artifact,
@@ -53,6 +58,7 @@ class Produced:
 def make_payload(
     spec: TrialSpec,
     *,
+    arm: str,
     run: Path,
     cache: Path,
     cohort_folder: Path,
@@ -60,13 +66,14 @@ def make_payload(
     artifact: str | None,
     draw: int | None,
     protocols: list[str],
-    device: str,
+    resources: TrialResources,
     threads: int,
 ) -> dict[str, Any]:
     """Everything a worker must be told to run `spec`."""
     return {
         "key": spec.key,
         "spec": spec.as_dict(),
+        "arm": arm,
         "run": str(run),
         "cache": str(cache),
         "cohort_folder": str(cohort_folder),
@@ -74,38 +81,43 @@ def make_payload(
         "artifact": artifact,
         "draw": draw,
         "protocols": protocols,
-        "device": device,
+        "resources": resources.as_dict(),
+        "device": resources.device,
         "threads": threads,
     }
 
 
-def execute(payload: Payload) -> dict[str, Any]:
+def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
     """Run one trial and write its folder.
+
+    Parameters
+    ----------
+    expendable
+        Whether this process is a worker's: what the trial prints goes to its log, and a trial that ignores
+        its time limit takes the process with it.
 
     Returns
     -------
     dict
-        `key`, `status` (`done`, `failed`, or `storage` where the disk took no more), the trial's `row`,
-        `test_openings`, and for failures `error` and `traceback`. An exception in a strategy or task is a
-        failure of the trial, never of the worker.
+        `key`, `status` (`done`, `failed`, `out_of_memory`, or `storage` where the disk took no more), the
+        trial's `row`, `test_openings`, and for failures `error` and `traceback`. An exception in a strategy
+        or task is a failure of the trial, never of the worker.
     """
     attempt = _Attempt(payload)
     if attempt.run.trial(payload["key"]).is_dir():  # a worker that outlived its driver was faster
         row = read_result(attempt.run.trial(payload["key"]))
         return {"key": payload["key"], "status": "done", "row": row, "test_openings": row["test_openings"]}
+    log, last_words = attempt.run.log(payload["key"]), attempt.run.last_words(payload["key"])
     try:
-        attempt.work()
-    except (Exception, SystemExit) as error:
-        storage = storage_failure_in(error)
-        attempt.row |= {"status": "failed", "finished": utc_now(), "error": _last_line(error)}
-        return {
-            "key": payload["key"],
-            "status": "failed" if storage is None else "storage",
-            "row": attempt.row,
-            "error": attempt.row["error"] if storage is None else str(storage_error(storage)),
-            "traceback": traceback.format_exc(),
-            "test_openings": attempt.test_openings,
-        }
+        with (
+            printed_to(log, attempt.spec.label) if expendable else contextlib.nullcontext(),
+            time_limit(
+                payload["resources"]["time_limit_seconds"], last_words=last_words if expendable else None
+            ),
+        ):
+            attempt.work()
+    except (Exception, SystemExit, TimeLimitReachedError) as error:
+        return attempt.failure(error)
     return {
         "key": payload["key"],
         "status": "done",
@@ -135,7 +147,7 @@ class _Attempt:
         _check_same_code(self.spec, catalogue)
         domain = catalogue.domain(self.spec.domain)
         process = prepared_process(
-            seed=self.spec.seed, threads=self.payload["threads"], libraries=domain.libraries
+            seed=self.spec.random_seed, threads=self.payload["threads"], libraries=domain.libraries
         )
         cost = Cost()
         try:
@@ -154,6 +166,22 @@ class _Attempt:
         }
         self._write(produced)
 
+    def failure(self, error: BaseException) -> dict[str, Any]:
+        """The outcome of an attempt that ended with `error`."""
+        storage = storage_failure_in(error)
+        memory_of = None if storage else _exhausted_memory(error)
+        status = "storage" if storage else "out_of_memory" if memory_of else "failed"
+        self.row |= {"status": "failed", "finished": utc_now(), "error": _last_line(error)}
+        return {
+            "key": self.payload["key"],
+            "status": status,
+            "row": self.row,
+            "error": self.row["error"] if storage is None else str(storage_error(storage)),
+            "memory_of": memory_of,
+            "traceback": "".join(traceback.format_exception(error)),
+            "test_openings": self.test_openings,
+        }
+
     @property
     def _pretrains(self) -> bool:
         return self.spec.stage == "pretrain"
@@ -165,7 +193,7 @@ class _Attempt:
             hyperparameters=dict(drawn or {}),
             factors=dict(spec.factors),
             settings=dict(spec.settings),
-            seed=spec.seed,
+            seed=spec.random_seed,
             device=self.payload["device"],
             precision="float32",
             threads=self.payload["threads"],
@@ -189,6 +217,7 @@ class _Attempt:
                 f"strategy {self.spec.strategy!r} declares parts {sorted(strategy.card.provides)} "
                 f"and returned {sorted(artifact.parts)}"
             )
+        _check_finite(artifact, str(self.spec.strategy))
         return Produced(dict(artifact.validation), artifact=self.store.save(artifact))
 
     def _learn(self, catalogue: Catalogue, domain: Domain) -> Produced:
@@ -246,6 +275,31 @@ def _primary_score(task: Task, model: FittedModel) -> float:
     return score
 
 
+def _check_finite(artifact: Artifact, strategy: str) -> None:
+    """Weights or scores that are no numbers are a failure, here and not in everything that builds on them."""
+    for part, weights in artifact.parts.items():
+        for name, array in weights.items():
+            if not np.isfinite(array).all():
+                raise ValueError(
+                    f"strategy {strategy!r}: weights {part}.{name} are not finite: training diverged"
+                )
+    for name, value in artifact.validation.items():
+        if not math.isfinite(value):
+            raise ValueError(
+                f"strategy {strategy!r}: validation score {name!r} is {value}: training diverged"
+            )
+
+
+def _exhausted_memory(error: BaseException) -> Literal["host", "gpu"] | None:
+    """Which memory ran out, if that is what `error` says; torch has its own ways to say it."""
+    text = str(error)
+    if type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in text:
+        return "gpu"
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in text:
+        return "host"
+    return None
+
+
 def adopt_pretraining(key: str, *, run: RunFolder, cache: Path) -> bool:
     """Take the result of a pretraining that an earlier run left in the cache; whether there was one."""
     source = cache / "pretraining" / key
@@ -281,9 +335,8 @@ def _new_row(payload: Payload) -> dict[str, Any]:
     hyperparameters = "pretraining_hyperparameters" if spec["stage"] == "pretrain" else "hyperparameters"
     return {
         "key": payload["key"],
-        **{
-            name: spec[name] for name in ("stage", "strategy", "baseline", "task", "seed", "pretraining_seed")
-        },
+        "strategy": payload["arm"] or None,
+        **{name: spec[name] for name in ("stage", "baseline", "task", "seed", "pretraining_seed")},
         "protocols": payload["protocols"],
         "draw": payload["draw"],
         "status": "failed",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.resources import parse_resources
 from harness.run import Request
 from harness.suite import Suite, load_suite, read_toml
 
@@ -66,10 +67,15 @@ def suite_options(command: Command) -> Command:
             help=f"Cohorts and weights shared by runs.  [default: ${CACHE_VARIABLE}, else the user's cache]",
         ),
         click.option(
+            "--resources",
+            metavar="KEY=VALUE,...",
+            help="Per trial, over the suite's: gpus=0.5,memory=8GiB,pretrain.gpus=1,time_limit_seconds=600.",
+        ),
+        click.option(
             "--gpus",
             type=click.FloatRange(min=0),
             metavar="SHARE",
-            help="GPUs per trial; a fraction lets trials share one.",
+            help="Short for --resources gpus=SHARE; a fraction lets trials share one.",
         ),
     ]
     for option in reversed(options):
@@ -86,6 +92,7 @@ def request_from(
     plugins: tuple[str, ...],
     output: Path | None,
     cache: Path | None,
+    resources: str | None,
     gpus: float | None,
     workers: int = 1,
 ) -> Request:
@@ -96,7 +103,8 @@ def request_from(
     InputError
         If a file is missing or wrong.
     """
-    chosen = _suite(suite, strategies, tasks, cohort, gpus)
+    needs = parse_resources(resources or "") | ({} if gpus is None else {"gpus": gpus})
+    chosen = _suite(suite, strategies, tasks, cohort, needs)
     return Request(
         suite=chosen,
         plugins=absolute_plugins(plugins),
@@ -108,7 +116,7 @@ def request_from(
 
 
 def _suite(
-    name: str, strategies: str | None, tasks: str | None, cohort: str | None, gpus: float | None
+    name: str, strategies: str | None, tasks: str | None, cohort: str | None, resources: dict[str, Any]
 ) -> Suite:
     suite = load_suite(name)
     table = None
@@ -116,7 +124,9 @@ def _suite(
         table = read_toml(Path(cohort), kind="cohort")
         if set(table) == {"cohort"}:
             table = table["cohort"]
-    return suite.narrowed(strategies=_names(strategies), tasks=_names(tasks), cohort=table, gpus=gpus)
+    return suite.narrowed(
+        strategies=_names(strategies), tasks=_names(tasks), cohort=table, resources=resources
+    )
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -20,6 +20,7 @@ from typing import Any
 import harness
 from harness.conformance.worker import is_test_file
 from harness.plan import Plan
+from harness.resources import TrialResources
 from harness.run import Prepared, Request, prepare
 from harness.specs import TrialSpec
 from harness.suite import parse_suite
@@ -208,6 +209,7 @@ class Laboratory:
     ) -> dict[str, Any]:
         return make_payload(
             spec,
+            arm=spec.strategy or "",
             run=self.folder / place / "run",
             cache=self.cache(place),
             cohort_folder=self.closed_cohort if test_is_closed else self.cohort,
@@ -215,7 +217,7 @@ class Laboratory:
             artifact=artifact,
             draw=None,
             protocols=[],
-            device="cpu",
+            resources=TrialResources(),
             threads=1,
         )
 

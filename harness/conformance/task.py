@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from harness.conditions import Place
 from harness.conformance.finding import Findings
 from harness.conformance.laboratory import SEEDS, Laboratory, Observation
 from harness.conformance.shared import judge_manners, judge_resuming, judge_work
@@ -76,7 +77,7 @@ def _final_specs(laboratory: Laboratory, name: str, upstream: TrialSpec) -> list
     """Final trials with the declared hyperparameters and every seed, also where the plan would need one."""
     plan = laboratory.plan
     hyperparameters = plan.tasks[name].space.defaults()
-    found = plan.finals(str(upstream.strategy), name, hyperparameters, draw=None, protocols=())
+    found = plan.finals(Place(str(upstream.strategy), name), hyperparameters, draw=None, protocols=())
     spec = next(trial.spec for trial in found if trial.spec.upstream == (upstream.key,))
     return [dataclasses.replace(spec, seed=seed) for seed in SEEDS]
 

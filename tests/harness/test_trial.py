@@ -21,6 +21,7 @@ from harness.measure import Cost, measured, prepared_process
 from harness.outputs import exhibit_files, prediction_tables
 from harness.plan import Trial
 from harness.policy import Policy
+from harness.resources import TrialResources
 from harness.run import prepare
 from registry.contracts import Exhibit, FittedModel, Panel, Predictions, TestSplitClosedError
 from tests.domains.digits import Digits, Stroke
@@ -112,6 +113,7 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
     chosen = next(trial for trial in policy.trials.values() if choose(trial))
     return trials.make_payload(
         chosen.spec,
+        arm=chosen.arm,
         run=request.output,
         cache=request.cache,
         cohort_folder=prepared.cohort.folder,
@@ -119,7 +121,7 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
         artifact=None,
         draw=chosen.draw,
         protocols=[],
-        device="cpu",
+        resources=TrialResources(),
         threads=1,
     )
 

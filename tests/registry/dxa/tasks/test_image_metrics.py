@@ -116,7 +116,7 @@ def test_every_score_is_one_finite_number_per_scan(pair):
 
 
 def test_the_loss_and_the_exhibits_mean_the_same_body(pair):
-    from registry.dxa.losses.r_image import body_mask as loss_mask  # noqa: PLC0415
+    from registry.dxa.losses.ratios import body_mask as loss_mask  # noqa: PLC0415
 
     true = pair[0].copy()
     true[0, 0, :, :15] = 400.0

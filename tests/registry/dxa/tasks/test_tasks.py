@@ -37,7 +37,10 @@ def test_reconstruction_applies_to_parts_that_were_trained_together():
     task = Reconstruction()
     assert task.applies(CATALOGUE.strategy("dxa_vae").card) == (True, "")
     assert task.applies(CATALOGUE.strategy("imagenet").card) == (False, "ImageNet has no generator")
-    assert task.applies(CATALOGUE.strategy("random_init").card) == (False, "Random has no generator")
+    assert task.applies(CATALOGUE.strategy("random_init").card) == (
+        False,
+        "encoder and generator of Random were not trained together",
+    )
 
 
 def test_reconstruction_scores_every_test_scan(tmp_path, artifacts):

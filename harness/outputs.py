@@ -29,6 +29,9 @@ def curves_table(key: str, curves: Iterable[tuple[int, str, float]]) -> polars.D
 def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.DataFrame]:
     """Per-scan records in long form: `predictions` and `scores`.
 
+    A prediction that could not be made (NaN) becomes null beside its fallback; a scan without a target leaves
+    no record of that measure.
+
     Raises
     ------
     ValueError
@@ -50,13 +53,30 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
                     f"{kind} {name!r} has {len(values)} values, there are {len(patients)} patient and "
                     f"{len(scans)} scan keys"
                 )
-            bad = sum(not math.isfinite(value) for value in values)
+            bad = sum(
+                not (math.isfinite(value) or (math.isnan(value) and _may_miss(predictions, kind, name, row)))
+                for row, value in enumerate(values)
+            )
             if bad:
                 raise ValueError(f"{kind} {name!r} is not finite for {bad} of {len(values)} scans")
+    for name, fallback in predictions.fallbacks.items():
+        if name not in predictions.predictions or not math.isfinite(fallback):
+            raise ValueError(f"fallback {name!r} = {fallback}: no finite number for a predicted measure")
     measured_rows = (
-        {"key": key, "patient": patient, "scan": scan, "measure": name, "target": t, "prediction": p}
+        {
+            "key": key,
+            "patient": patient,
+            "scan": scan,
+            "measure": name,
+            "target": target,
+            "prediction": None if math.isnan(prediction) else prediction,
+            "fallback": predictions.fallbacks.get(name),
+        }
         for name, values in predictions.predictions.items()
-        for patient, scan, t, p in zip(patients, scans, predictions.targets[name], values, strict=True)
+        for patient, scan, target, prediction in zip(
+            patients, scans, predictions.targets[name], values, strict=True
+        )
+        if not math.isnan(target)
     )
     score_rows = (
         {"key": key, "patient": patient, "scan": scan, "metric": name, "value": value}
@@ -64,6 +84,15 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
         for patient, scan, value in zip(patients, scans, values, strict=True)
     )
     return {"predictions": table("predictions", measured_rows), "scores": table("scores", score_rows)}
+
+
+def _may_miss(predictions: Predictions, kind: str, name: str, row: int) -> bool:
+    """Whether a NaN means something: no target, or a prediction that could not be made and has a fallback."""
+    if kind == "target":
+        return True
+    return kind == "prediction" and (
+        name in predictions.fallbacks or math.isnan(predictions.targets[name][row])
+    )
 
 
 def exhibit_files(exhibits: Sequence[Exhibit]) -> dict[str, bytes]:

@@ -6,12 +6,16 @@ Planning loads cards and spaces, never data or weights, and imports neither torc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
-from harness.specs import PROTOCOLS, Protocol, Stage, Suite, TrialSpec
+from harness.arms import Arm, arms_of
+from harness.conditions import MAIN, Condition, Place, Source
+from harness.specs import PROTOCOLS, Protocol, Stage, TrialSpec
+from harness.suite import Suite
 from registry.catalog import Catalogue
-from registry.contracts import InputError, Strategy, Task
+from registry.contracts import InputError, Task
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trial:
-    """A specification in its place: which draw it is and which protocols it serves."""
+    """A specification in its place.
+
+    Parameters
+    ----------
+    arm
+        For which arm it runs; the empty text for baselines.
+    draw, protocols
+        Which draw it is, and which protocols it serves.
+    condition
+        Under which labels and on which split.
+    """
 
     spec: TrialSpec
+    arm: str = ""
     draw: int | None = None
     protocols: tuple[Protocol, ...] = ()
+    condition: Condition = MAIN
 
     @property
     def key(self) -> str:
@@ -43,9 +59,20 @@ class Trial:
         return self.spec.stage
 
     @property
-    def arm(self) -> str:
-        """The strategy, or the empty text for baselines."""
-        return self.spec.strategy or ""
+    def place(self) -> Place:
+        """The place of a trial that learns a task."""
+        return Place(self.arm, str(self.spec.task), self.condition)
+
+    @property
+    def label(self) -> str:
+        """How progress and errors call it."""
+        spec = self.spec
+        special = f" ({self.condition})" if not self.condition.is_main else ""
+        if spec.stage == "pretrain":
+            return f"pretrain {self.arm} seed {spec.seed}{special}"
+        return (
+            f"{spec.stage} {self.arm or f'{spec.baseline} baseline'} / {spec.task} seed {spec.seed}{special}"
+        )
 
 
 @dataclass(frozen=True)
@@ -54,24 +81,49 @@ class Plan:
 
     Final trials of a task with a search space depend on the selection: `finals` names them once
     hyperparameters are chosen, `slots` says how many there will be.
+
+    Parameters
+    ----------
+    settings
+        The suite's settings as the domain completed them.
+    cohorts
+        Fingerprint of the data on each split.
+    cells
+        Every arm on every task.
+    conditions
+        Task to the conditions under which strategies learn it; the main one first.
+    draws
+        Task to the settings that every arm tries.
+    tuning
+        The draws of every place that chooses a setting of its own.
+    fixed
+        Final trials that need no selection, and baselines.
     """
 
     suite: Suite
     settings: Mapping[str, Any]
-    cohort: str
+    cohorts: Mapping[int, str]
     catalogue: Catalogue
-    strategies: Mapping[str, Strategy]
+    arms: Mapping[str, Arm]
     tasks: Mapping[str, Task]
     cells: tuple[Cell, ...]
+    conditions: Mapping[str, tuple[Condition, ...]]
     draws: Mapping[str, tuple[dict[str, object], ...]]
-    pretraining: Mapping[tuple[str, int], Trial]
-    tuning: Mapping[tuple[str, str], tuple[Trial, ...]]
+    pretraining: Mapping[Source, Trial]
+    tuning: Mapping[Place, tuple[Trial, ...]]
     fixed: tuple[Trial, ...]
 
     @property
     def applicable(self) -> Iterator[Cell]:
         """The cells that run."""
         return (cell for cell in self.cells if cell.applicable)
+
+    @property
+    def places(self) -> Iterator[Place]:
+        """Every arm on every task that it applies to, under every condition."""
+        for cell in self.applicable:
+            for condition in self.conditions[cell.task] if self.arms[cell.strategy].is_strategy else (MAIN,):
+                yield Place(cell.strategy, cell.task, condition)
 
     @property
     def known_trials(self) -> Iterator[Trial]:
@@ -81,63 +133,99 @@ class Plan:
             yield from trials
         yield from self.fixed
 
+    def leader(self, place: Place) -> Place:
+        """The place whose setting `place` takes: itself, unless its hyperparameters are frozen."""
+        return Place(self.arms[place.arm].setting_of, place.task, self._leading_condition(place.condition))
+
+    def source(self, place: Place, seed: int) -> Source:
+        """The pretraining that `place` starts from."""
+        return Source(self.arms[place.arm].weights_of, seed, place.condition.split)
+
     def final_seeds(self, task: str) -> tuple[int, ...]:
         """Seeds of the final trials of `task`: one where fitting draws no random numbers."""
         seeds = self.suite.seeds.final
         return seeds if self.tasks[task].card.trains else seeds[:1]
 
     def slots(self, task: str) -> int:
-        """How many final results a cell of `task` needs, over protocols, pretraining seeds and seeds."""
+        """How many final results a place of `task` needs, over protocols, pretraining seeds and seeds."""
         return len(PROTOCOLS) * len(self.suite.seeds.pretraining) * len(self.final_seeds(task))
 
     def finals(
         self,
-        strategy: str,
-        task: str,
+        place: Place,
         hyperparameters: Mapping[str, Any] | None,
         *,
         draw: int | None,
         protocols: tuple[Protocol, ...],
     ) -> Iterator[Trial]:
-        """The final trials of a cell with chosen hyperparameters (`None`: none could be chosen)."""
+        """The final trials of a place with chosen hyperparameters (`None`: none could be chosen)."""
         for pretraining_seed in self.suite.seeds.pretraining:
-            for seed in self.final_seeds(task):
+            for seed in self.final_seeds(place.task):
                 spec = self._task_spec(
-                    "final", strategy, task, hyperparameters, seed=seed, pretraining_seed=pretraining_seed
+                    "final", place, hyperparameters, seed=seed, pretraining_seed=pretraining_seed
                 )
-                yield Trial(spec, draw, protocols)
+                yield Trial(spec, place.arm, draw, protocols, place.condition)
+
+    def _leading_condition(self, condition: Condition) -> Condition:
+        return condition
 
     def _task_spec(
         self,
         stage: Stage,
-        strategy: str,
-        task: str,
+        place: Place,
         hyperparameters: Mapping[str, Any] | None,
         *,
         seed: int,
         pretraining_seed: int,
     ) -> TrialSpec:
-        upstream = self.pretraining[strategy, pretraining_seed].spec
+        upstream = self.pretraining[self.source(place, pretraining_seed)].spec
+        arm = self.arms[place.arm]
         return TrialSpec(
             stage=stage,
             domain=self.suite.domain,
             settings=self.settings,
             seed=seed,
-            strategy=strategy,
+            strategy=upstream.strategy,
             strategy_version=upstream.strategy_version,
             strategy_plugin=upstream.strategy_plugin,
-            task=task,
-            task_version=self.tasks[task].card.version,
-            task_plugin=self.catalogue.tasks[task].digest,
+            task=place.task,
+            task_version=self.tasks[place.task].card.version,
+            task_plugin=self.catalogue.tasks[place.task].digest,
             pretraining_hyperparameters=upstream.pretraining_hyperparameters,
             hyperparameters=hyperparameters,
             pretraining_seed=pretraining_seed,
-            cohort=self.cohort,
+            cohort=self.cohorts[place.condition.split],
             upstream=(upstream.key,),
+            label_fraction=place.condition.label_fraction,
+            label_draw=place.condition.label_draw,
+            shuffled_labels=arm.shuffled_labels,
+            stream=arm.stream,
+        )
+
+    def _baseline_spec(self, baseline: str, task: str, condition: Condition) -> TrialSpec:
+        return TrialSpec(
+            stage="final",
+            domain=self.suite.domain,
+            settings=self.settings,
+            seed=self.suite.seeds.final[0],
+            task=task,
+            task_version=self.tasks[task].card.version,
+            task_plugin=self.catalogue.tasks[task].digest,
+            baseline=baseline,
+            cohort=self.cohorts[condition.split],
+            label_fraction=condition.label_fraction,
+            label_draw=condition.label_draw,
         )
 
 
-def make_plan(suite: Suite, catalogue: Catalogue, *, settings: Mapping[str, Any], cohort: str) -> Plan:
+def make_plan(
+    suite: Suite,
+    catalogue: Catalogue,
+    *,
+    settings: Mapping[str, Any],
+    cohort: str,
+    other_splits: Mapping[int, str] = MappingProxyType({}),
+) -> Plan:
     """Lay out the trials of `suite`.
 
     Parameters
@@ -146,50 +234,50 @@ def make_plan(suite: Suite, catalogue: Catalogue, *, settings: Mapping[str, Any]
         The suite's settings as the domain completed them.
     cohort
         Fingerprint of the cohort.
+    other_splits
+        The same of its repeated splits, by number.
 
     Raises
     ------
     InputError
         If a name is not known, a thing belongs to another domain, or no cell applies.
     """
-    strategies = {name: catalogue.strategy(name) for name in suite.strategies}
+    arms = arms_of(suite, catalogue)
     tasks = {name: catalogue.task(name) for name in suite.tasks}
-    for kind, things in (("strategy", strategies), ("task", tasks)):
-        for name, thing in things.items():
-            if thing.card.domain != suite.domain:
+    for kind, cards in (
+        ("strategy", {name: arm.card for name, arm in arms.items()}),
+        ("task", {name: task.card for name, task in tasks.items()}),
+    ):
+        for name, card in cards.items():
+            if card.domain != suite.domain:
                 raise InputError(
-                    f"{kind} {name!r} belongs to domain {thing.card.domain!r}, the suite to {suite.domain!r}",
+                    f"{kind} {name!r} belongs to domain {card.domain!r}, the suite to {suite.domain!r}",
                     mend=f"take {name!r} out, or use a suite of its domain",
                 )
     cells = tuple(
-        Cell(strategy, task, *tasks[task].applies(strategies[strategy].card))
-        for task in suite.tasks
-        for strategy in suite.strategies
+        Cell(name, task, *tasks[task].applies(arm.card)) for task in suite.tasks for name, arm in arms.items()
     )
     if not any(cell.applicable for cell in cells):
         reasons = "; ".join(sorted({cell.reason for cell in cells}))
         raise InputError(
             f"no cell of suite {suite.name!r} applies: {reasons}", mend="add strategies or tasks"
         )
-    needed = {cell.strategy for cell in cells if cell.applicable}
-    pretraining = {
-        (name, seed): _pretraining_trial(
-            suite,
-            strategies[name],
-            seed,
-            plugin=catalogue.strategies[name].digest,
-            settings=settings,
-            cohort=cohort,
-        )
-        for name in suite.strategies
-        if name in needed
-        for seed in suite.seeds.pretraining
-    }
-    draws = {name: _draws(suite, task) for name, task in tasks.items()}
     plan = Plan(
-        suite, settings, cohort, catalogue, strategies, tasks, cells, draws, pretraining, tuning={}, fixed=()
+        suite,
+        settings,
+        {0: cohort, **other_splits},
+        catalogue,
+        arms,
+        tasks,
+        cells,
+        conditions=dict.fromkeys(tasks, (MAIN,)),
+        draws={name: _draws(suite, task) for name, task in tasks.items()},
+        pretraining={},
+        tuning={},
+        fixed=(),
     )
-    return _with_task_trials(plan)
+    plan = replace(plan, pretraining=_pretraining_trials(plan))
+    return replace(plan, tuning=_tuning_trials(plan), fixed=_fixed_trials(plan))
 
 
 def _draws(suite: Suite, task: Task) -> tuple[dict[str, object], ...]:
@@ -199,71 +287,76 @@ def _draws(suite: Suite, task: Task) -> tuple[dict[str, object], ...]:
     return tuple(task.space.draw(seed=suite.seeds.draws, index=index) for index in range(suite.budget.draws))
 
 
-def _pretraining_trial(
-    suite: Suite,
-    strategy: Strategy,
-    seed: int,
-    *,
-    plugin: str,
-    settings: Mapping[str, Any],
-    cohort: str,
-) -> Trial:
-    card = strategy.card
-    return Trial(
-        TrialSpec(
-            stage="pretrain",
-            domain=suite.domain,
-            settings=settings,
-            seed=seed,
-            strategy=card.name,
-            strategy_version=card.version,
-            strategy_plugin=plugin,
-            factors=card.factors,
-            pretraining_hyperparameters=strategy.space.defaults(),
-            hyperparameters={},
-            pretraining_seed=seed,
-            # weights that come from elsewhere are the same whatever the cohort
-            cohort=cohort if card.needs_data else None,
+def _pretraining_trials(plan: Plan) -> dict[Source, Trial]:
+    """One trial for every weights that any place starts from, in the order of arms."""
+    needed = {plan.source(place, seed) for place in plan.places for seed in plan.suite.seeds.pretraining}
+    order = {name: number for number, name in enumerate(plan.arms)}
+    ordered = sorted(needed, key=lambda source: (source.split, order[source.arm]))
+    return {
+        source: _pretraining_trial(plan, source)
+        for source in (
+            Source(arm, seed, split)
+            for arm, split in dict.fromkeys((one.arm, one.split) for one in ordered)
+            for seed in plan.suite.seeds.pretraining
         )
+    }
+
+
+def _pretraining_trial(plan: Plan, source: Source) -> Trial:
+    arm = plan.arms[source.arm]
+    card = arm.strategy.card
+    spec = TrialSpec(
+        stage="pretrain",
+        domain=plan.suite.domain,
+        settings=plan.settings,
+        seed=source.seed,
+        strategy=card.name,
+        strategy_version=card.version,
+        strategy_plugin=arm.digest,
+        factors=arm.card.factors,
+        pretraining_hyperparameters=arm.space.defaults(),
+        hyperparameters={},
+        pretraining_seed=source.seed,
+        # weights that come from elsewhere are the same whatever the cohort
+        cohort=plan.cohorts[source.split] if card.needs_data else None,
+        stream=arm.stream if card.seeded else 0,
     )
+    return Trial(spec, source.arm, condition=Condition(split=source.split))
 
 
-def _with_task_trials(plan: Plan) -> Plan:
-    """Add tuning trials, finals that need no selection, and baselines."""
-    suite = plan.suite
-    tuning: dict[tuple[str, str], tuple[Trial, ...]] = {}
+def _tuning_trials(plan: Plan) -> dict[Place, tuple[Trial, ...]]:
+    """The draws of every place that chooses its own setting."""
+    seeds = plan.suite.seeds
+    return {
+        place: tuple(
+            Trial(
+                plan._task_spec(
+                    "tune",
+                    place,
+                    hyperparameters,
+                    seed=seeds.tuning,
+                    pretraining_seed=seeds.pretraining[0],
+                ),
+                place.arm,
+                draw,
+                condition=place.condition,
+            )
+            for draw, hyperparameters in enumerate(plan.draws[place.task])
+        )
+        for place in plan.places
+        if plan.draws[place.task] and plan.leader(place) == place
+    }
+
+
+def _fixed_trials(plan: Plan) -> tuple[Trial, ...]:
+    """Finals that need no selection, and baselines."""
     fixed: list[Trial] = []
-    for cell in plan.applicable:
-        if plan.draws[cell.task]:
-            tuning[cell.strategy, cell.task] = tuple(
-                Trial(
-                    plan._task_spec(
-                        "tune",
-                        cell.strategy,
-                        cell.task,
-                        hyperparameters,
-                        seed=suite.seeds.tuning,
-                        pretraining_seed=suite.seeds.pretraining[0],
-                    ),
-                    draw,
-                )
-                for draw, hyperparameters in enumerate(plan.draws[cell.task])
-            )
-        else:
-            fixed.extend(plan.finals(cell.strategy, cell.task, {}, draw=None, protocols=PROTOCOLS))
-    for name in dict.fromkeys(cell.task for cell in plan.applicable):
-        card = plan.tasks[name].card
-        for baseline in card.baselines:
-            spec = TrialSpec(
-                stage="final",
-                domain=suite.domain,
-                settings=plan.settings,
-                seed=suite.seeds.final[0],
-                task=name,
-                task_version=card.version,
-                task_plugin=plan.catalogue.tasks[name].digest,
-                baseline=baseline,
-                cohort=plan.cohort,
-            )
-            fixed.append(Trial(spec, None, PROTOCOLS))
-    return Plan(**{**plan.__dict__, "tuning": tuning, "fixed": tuple(fixed)})
+    for place in plan.places:
+        if not plan.draws[place.task]:
+            fixed.extend(plan.finals(place, {}, draw=None, protocols=PROTOCOLS))
+    for task in dict.fromkeys(cell.task for cell in plan.applicable):
+        for condition in plan.conditions[task]:
+            for baseline in plan.tasks[task].card.baselines:
+                spec = plan._baseline_spec(baseline, task, condition)
+                fixed.append(Trial(spec, protocols=PROTOCOLS, condition=condition))
+    return tuple(fixed)

@@ -15,12 +15,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from harness.conditions import Condition, Place
 from harness.plan import Plan, Trial
 from harness.selection import BestMeanRank, BestValidationScore, Choice, Selection
 from harness.specs import PROTOCOLS, Protocol
 
 State = Literal["waiting", "ready", "running", "done", "failed", "blocked"]
 SETTLED: frozenset[State] = frozenset({"done", "failed", "blocked"})
+
+#: A task under a condition: where arms share one matched setting.
+Contest = tuple[str, Condition]
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,17 @@ class Policy:
         self._ready: dict[str, deque[str]] = defaultdict(deque)
         self._advanced: Counter[str] = Counter()
         self._planned = self._planned_per_arm()
-        self._open_draws = {cell: len(trials) for cell, trials in plan.tuning.items()}
-        self._references = self._reference_cells()
-        self._open_references = {task: len(arms) for task, arms in self._references.items()}
+        self._open_draws = {place: len(trials) for place, trials in plan.tuning.items()}
+        self._followers = self._places_by_leader()
+        self._references = self._reference_places()
+        self._open_references = {contest: len(places) for contest, places in self._references.items()}
         for trial in plan.known_trials:
             self._add(trial)
         for key in [key for key in self.trials if self.trials[key].stage == "pretrain"]:
             self._enqueue_if_ready(key)
-        for task, arms in self._references.items():
-            if not arms:
-                self._select_matched(task)
+        for contest, places in self._references.items():
+            if not places:
+                self._select_matched(contest)
 
     # What an executor's loop needs -------------------------------------------------------------------
 
@@ -138,7 +143,7 @@ class Policy:
     def selection_rows(self) -> list[Selection]:
         """All selections, each with its arm's own validation score even where that came in later."""
         return [
-            replace(row, validation_score=self._scores(row.strategy, row.task)[row.draw])
+            replace(row, validation_score=self._scores(self.plan.leader(row.place))[row.draw])
             if row.draw is not None
             else row
             for row in self.selections
@@ -146,34 +151,48 @@ class Policy:
 
     def unselected_slots(self) -> int:
         """How many final results still wait for a selection."""
-        made = {(selection.task, selection.protocol, selection.strategy) for selection in self.selections}
-        per_protocol = {task: self.plan.slots(task) // len(PROTOCOLS) for task in self.plan.tasks}
-        return sum(
-            per_protocol[task]
-            for strategy, task in self.plan.tuning
-            for protocol in PROTOCOLS
-            if (task, protocol, strategy) not in made
-        )
+        return self.unselected_by_place().total()
+
+    def unselected_by_place(self) -> Counter[Place]:
+        """How many final results of each place still wait for a selection."""
+        made = {(selection.place, selection.protocol) for selection in self.selections}
+        waiting: Counter[Place] = Counter()
+        for places in self._followers.values():
+            for place in places:
+                open_protocols = sum((place, protocol) not in made for protocol in PROTOCOLS)
+                waiting[place] = open_protocols * self.plan.slots(place.task) // len(PROTOCOLS)
+        return waiting
 
     # How it works ------------------------------------------------------------------------------------
 
     def _planned_per_arm(self) -> Counter[str]:
         planned: Counter[str] = Counter(trial.arm for trial in self.plan.fixed)
-        for (strategy, task), trials in self.plan.tuning.items():
-            planned[strategy] += len(trials) + self.plan.slots(task)
+        for place, trials in self.plan.tuning.items():
+            planned[place.arm] += len(trials)
+        for place in self.plan.places:
+            if self.plan.draws[place.task]:
+                planned[place.arm] += self.plan.slots(place.task)
         return planned
 
     def _progress(self, arm: str) -> float:
         return self._advanced[arm] / max(self._planned[arm], 1)
 
-    def _reference_cells(self) -> dict[str, list[str]]:
-        """Task to the reference arms that have draws on it."""
+    def _places_by_leader(self) -> dict[Place, list[Place]]:
+        """Every place with draws to the places that take its setting, itself first."""
+        followers: dict[Place, list[Place]] = {place: [] for place in self.plan.tuning}
+        for place in self.plan.places:
+            if self.plan.draws[place.task]:
+                followers[self.plan.leader(place)].append(place)
+        return followers
+
+    def _reference_places(self) -> dict[Contest, list[Place]]:
+        """Contest to the places of reference arms that have draws in it."""
         references = set(self.plan.suite.references)
-        cells: dict[str, list[str]] = {task: [] for _, task in self.plan.tuning}
-        for strategy, task in self.plan.tuning:
-            if strategy in references:
-                cells[task].append(strategy)
-        return cells
+        places: dict[Contest, list[Place]] = {contest_of(place): [] for place in self.plan.tuning}
+        for place in self.plan.tuning:
+            if place.arm in references:
+                places[contest_of(place)].append(place)
+        return places
 
     def _add(self, trial: Trial, *, blocked: str | None = None) -> None:
         """Take a trial in, or only its protocols where the same trial is there already."""
@@ -201,7 +220,7 @@ class Policy:
             return
         for upstream in trial.spec.upstream:
             if self.states[upstream] in ("failed", "blocked"):
-                name = self.trials[upstream].spec.label
+                name = self.trials[upstream].label
                 self._settle(key, Outcome("blocked", error=f"{name} failed: {self.outcomes[upstream].error}"))
                 return
             if self.states[upstream] != "done":
@@ -225,60 +244,85 @@ class Policy:
         for dependant in self._dependants.pop(key, []):
             self._enqueue_if_ready(dependant)
         if trial.stage == "tune":
-            self._draw_settled(str(trial.spec.strategy), str(trial.spec.task))
+            self._draw_settled(trial.place)
 
-    def _draw_settled(self, strategy: str, task: str) -> None:
-        self._open_draws[strategy, task] -= 1
-        if self._open_draws[strategy, task]:
+    def _draw_settled(self, place: Place) -> None:
+        self._open_draws[place] -= 1
+        if self._open_draws[place]:
             return
-        self._select_tuned(strategy, task)
-        if strategy in self._references[task]:
-            self._open_references[task] -= 1
-            if self._open_references[task] == 0:
-                self._select_matched(task)
+        self._select_tuned(place)
+        contest = contest_of(place)
+        if place in self._references[contest]:
+            self._open_references[contest] -= 1
+            if self._open_references[contest] == 0:
+                self._select_matched(contest)
 
-    def _scores(self, strategy: str, task: str) -> dict[int, float | None]:
+    def _scores(self, leader: Place) -> dict[int, float | None]:
         scores: dict[int, float | None] = {}
-        for draw, trial in enumerate(self.plan.tuning[strategy, task]):
+        for draw, trial in enumerate(self.plan.tuning[leader]):
             outcome = self.outcomes.get(trial.key)
             scores[draw] = outcome.validation_score if outcome and outcome.status == "done" else None
         return scores
 
-    def _first_error(self, strategy: str, task: str) -> str:
-        errors = (self.outcomes[trial.key].error for trial in self.plan.tuning[strategy, task])
+    def _first_error(self, leader: Place) -> str:
+        errors = (self.outcomes[trial.key].error for trial in self.plan.tuning[leader])
         return next((error for error in errors if error), "no draw has a result")
 
-    def _select_tuned(self, strategy: str, task: str) -> None:
-        direction = self.plan.tasks[task].card.primary.direction
-        choice = BestValidationScore(direction).choose(self._scores(strategy, task))
-        reason = choice.reason
+    def _select_tuned(self, leader: Place) -> None:
+        direction = self.plan.tasks[leader.task].card.primary.direction
+        choice = BestValidationScore(direction).choose(self._scores(leader))
         if choice.draw is None:
-            reason = f"{reason}: {self._first_error(strategy, task)}"
-        self._select(strategy, task, "tuned", replace(choice, reason=reason))
+            choice = replace(choice, reason=f"{choice.reason}: {self._first_error(leader)}")
+        for place in self._followers[leader]:
+            self._select(place, "tuned", choice)
 
-    def _select_matched(self, task: str) -> None:
+    def _select_matched(self, contest: Contest) -> None:
+        task, _ = contest
         direction = self.plan.tasks[task].card.primary.direction
-        scores = {arm: self._scores(arm, task) for arm in self._references[task]}
+        scores = {place.arm: self._scores(place) for place in self._references[contest]}
         choice = BestMeanRank(direction).choose(scores)
-        for strategy, of in self.plan.tuning:
-            if of == task:
-                self._select(strategy, task, "matched", choice)
+        for leader, followers in self._followers.items():
+            if contest_of(leader) == contest:
+                for place in followers:
+                    self._select(place, "matched", choice)
 
-    def _select(self, strategy: str, task: str, protocol: Protocol, choice: Choice) -> None:
+    def _select(self, place: Place, protocol: Protocol, choice: Choice) -> None:
         """Write the selection down and release the final trials it names."""
-        draw, reason = choice.draw, choice.reason
+        leader, draw, reason = self.plan.leader(place), choice.draw, choice.reason
+        if leader != place:
+            reason = f"frozen, as chosen for {described(leader)}: {reason}"
         hyperparameters: Mapping[str, Any] | None = None
         score = None
         if draw is not None:
-            hyperparameters = self.plan.draws[task][draw]
-            score = self._scores(strategy, task)[draw]
+            hyperparameters = self.plan.draws[place.task][draw]
+            score = self._scores(leader)[draw]
         self.selections.append(
-            Selection(task, protocol, strategy, draw, score, choice.mean_rank, hyperparameters, reason)
+            Selection(
+                place.task,
+                protocol,
+                place.arm,
+                draw,
+                score,
+                choice.mean_rank,
+                hyperparameters,
+                reason,
+                **vars(place.condition),
+            )
         )
         blocked = f"no {protocol} setting: {reason}" if draw is None else None
-        for trial in self.plan.finals(strategy, task, hyperparameters, draw=draw, protocols=(protocol,)):
+        for trial in self.plan.finals(place, hyperparameters, draw=draw, protocols=(protocol,)):
             self._add(trial, blocked=blocked)
 
     def running(self) -> Iterator[Trial]:
         """Trials that were handed out and have not come back."""
         return (self.trials[key] for key, state in self.states.items() if state == "running")
+
+
+def contest_of(place: Place) -> Contest:
+    """The contest that a place takes part in."""
+    return place.task, place.condition
+
+
+def described(place: Place) -> str:
+    """A place in words, for reasons."""
+    return f"{place.arm}{'' if place.condition.is_main else f' with {place.condition}'}"

@@ -10,10 +10,10 @@ import importlib.metadata
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from harness.files import canonical_json, write_json
+from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.results import SCHEMA, TABLES, RunFolder, read_result
@@ -81,7 +81,7 @@ def write_run(
                     for part, splits in facts.sizes.items()
                 },
             },
-            "arms": [_arm(plan, name) for name in suite.strategies],
+            "arms": [_arm(plan, name) for name in plan.arms],
             "tasks": [_task(plan, name) for name in suite.tasks],
             "cells": [dataclasses.asdict(cell) for cell in plan.cells],
             "claims": "procedure" if len(suite.seeds.pretraining) > 1 else "artifact",
@@ -126,7 +126,8 @@ def trial_rows(
         else:
             row = _bare_row(trial) | dict(failed_rows.get(key, {}))
             row |= {"status": outcome.status, "error": outcome.error}
-        row |= {"protocols": policy.protocols_of(key), "draw": trial.draw}
+        row |= {"strategy": trial.arm or None, "protocols": policy.protocols_of(key), "draw": trial.draw}
+        row |= vars(trial.condition)
         row["hyperparameters"] = canonical_json(row["hyperparameters"] or {})
         row["validation"] = canonical_json(row["validation"] or {})
         rows.append({column: row.get(column) for column in TABLES["trials"]})
@@ -138,7 +139,7 @@ def selection_rows(policy: Policy) -> list[dict[str, Any]]:
     rows = [dataclasses.asdict(selection) for selection in policy.selection_rows()]
     for row in rows:
         row["hyperparameters"] = canonical_json(row["hyperparameters"] or {})
-    return sorted(rows, key=lambda row: (row["task"], row["protocol"], row["strategy"]))
+    return sorted(rows, key=lambda row: (row["task"], row["protocol"], row["strategy"], *_condition(row)))
 
 
 def installed_versions() -> dict[str, str]:
@@ -157,25 +158,20 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def processor_name() -> str:
-    """What the machine calls its processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
-
-
 def _arm(plan: Plan, name: str) -> dict[str, Any]:
-    card = plan.strategies[name].card
+    arm = plan.arms[name]
+    card = arm.card
     return {
         **{field: getattr(card, field) for field in ("name", "title", "summary", "parent", "version")},
         **{field: getattr(card, field) for field in ("citation", "licence")},
         "provides": sorted(card.provides),
         "changes": dict(card.changes),
         "factors": dict(card.factors),
-        "origin": plan.catalogue.strategies[name].origin,
+        "origin": arm.origin,
+        "strategy": arm.strategy.card.name,
+        "ablation": dataclasses.asdict(arm.ablation) if arm.ablation else None,
+        "control": arm.control,
+        "retuned": arm.retuned,
     }
 
 
@@ -213,4 +209,12 @@ def _row_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     stages: Sequence[str] = ("pretrain", "tune", "final")
     names = tuple(row[name] or "" for name in ("task", "strategy", "baseline"))
     numbers = tuple(-1 if row[name] is None else row[name] for name in ("draw", "pretraining_seed", "seed"))
-    return (stages.index(row["stage"]), *names, *numbers, row["key"])
+    return (stages.index(row["stage"]), *names, *_condition(row), *numbers, row["key"])
+
+
+def _condition(row: Mapping[str, Any]) -> tuple[float, ...]:
+    """The main condition first, then by split, share of labels and draw of patients."""
+    return (
+        row["split"],
+        *(-1 if row[name] is None else row[name] for name in ("label_fraction", "label_draw")),
+    )

@@ -6,16 +6,17 @@ that a trial is done, whatever the journal says.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import PARTIAL, canonical_json, write_atomically
+from harness.files import PARTIAL, canonical_json, digest_of, write_atomically
 from harness.journal import History
 from harness.policy import Outcome
 from registry.contracts import DataError
@@ -51,6 +52,9 @@ TABLES: dict[str, dict[str, str]] = {
         "threads": "Int64",
         "cached": "Boolean",
         "artifact": "String",
+        "label_fraction": "Float64",
+        "label_draw": "Int64",
+        "split": "Int64",
     },
     "predictions": {
         "key": "String",
@@ -59,6 +63,7 @@ TABLES: dict[str, dict[str, str]] = {
         "measure": "String",
         "target": "Float64",
         "prediction": "Float64",
+        "fallback": "Float64",
     },
     "scores": {
         "key": "String",
@@ -77,6 +82,9 @@ TABLES: dict[str, dict[str, str]] = {
         "mean_rank": "Float64",
         "hyperparameters": "String",
         "reason": "String",
+        "label_fraction": "Float64",
+        "label_draw": "Int64",
+        "split": "Int64",
     },
 }
 
@@ -97,6 +105,19 @@ class RunFolder:
         """Checkpoints and signs of life of running trials; empty when nothing runs."""
         return self.root / "scratch"
 
+    @property
+    def logs(self) -> Path:
+        """What trials print."""
+        return self.root / "logs"
+
+    def log(self, key: str) -> Path:
+        """What a trial printed in a worker, one attempt after another."""
+        return self.logs / f"{key}.log"
+
+    def last_words(self, key: str) -> Path:
+        """The stacks of a worker that was ended because its trial ignored the time limit."""
+        return self.scratch / f"{key}.stacks"
+
     def trial(self, key: str) -> Path:
         """The folder of a finished trial."""
         return self.root / "trials" / key
@@ -113,12 +134,6 @@ class RunFolder:
         """How often a finished trial opened the test split."""
         return int(read_result(self.trial(key))["test_openings"])
 
-    @staticmethod
-    def cached_pretraining(cache: Path, key: str) -> Outcome | None:
-        """What became of a pretraining in an earlier run, if the cache has it."""
-        folder = cache / "pretraining" / key
-        return outcome_of(read_result(folder)) if folder.is_dir() else None
-
     def finished_keys(self) -> set[str]:
         """Keys of all finished trials."""
         return finished_keys(self.root / "trials")
@@ -129,13 +144,18 @@ class RunFolder:
             for path in (self.root / "trials").glob(f".*{PARTIAL}"):
                 shutil.rmtree(path)
 
-    def finished_outcomes(self, history: History) -> dict[str, Outcome]:
+    def finished_outcomes(self, history: History, *, without: Set[str] = frozenset()) -> dict[str, Outcome]:
         """What became of every finished trial: from the journal where it says so, else from its folder.
 
         One pass over the journal and one listing of the folder; only results that the journal missed (the
         driver died between a trial's end and its line) are opened.
+
+        Parameters
+        ----------
+        without
+            Keys that do not count.
         """
-        keys = self.finished_keys()
+        keys = self.finished_keys() - without
         journaled = {
             entry["key"]: Outcome("done", entry.get("validation_score"), entry.get("artifact"))
             for entry in history.of("finished")
@@ -152,15 +172,29 @@ def finished_keys(folder: Path) -> set[str]:
         return set()
 
 
-def result_files(result: Mapping[str, Any], tables: Mapping[str, polars.DataFrame]) -> dict[str, bytes]:
-    """The files of a trial folder: `result.json` and a parquet file per table that has rows."""
-    files = {"result.json": (canonical_json(result) + "\n").encode()}
+def result_files(
+    result: Mapping[str, Any],
+    tables: Mapping[str, polars.DataFrame],
+    others: Mapping[str, bytes] | None = None,
+) -> dict[str, bytes]:
+    """The files of a trial folder: a parquet file per table that has rows, `others`, and `result.json`.
+
+    `result.json` holds the SHA-256 of every other file.
+    """
+    files = dict(others or {})
     for name, frame in tables.items():
         if frame.height:
             buffer = io.BytesIO()
             frame.write_parquet(buffer)
             files[f"{name}.parquet"] = buffer.getvalue()
-    return files
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {"result.json": result_text({**result, "files": digests}), **files}
+
+
+def result_text(result: Mapping[str, Any]) -> bytes:
+    """The content of a `result.json`, with the SHA-256 of all the rest of it."""
+    rest = {key: value for key, value in result.items() if key != "sha256"}
+    return (canonical_json({**rest, "sha256": digest_of(rest)}) + "\n").encode()
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -179,7 +213,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"result {path} cannot be read: {error}",
-            mend=f"delete {folder} and run again: the trial is repeated",
+            mend="give the same command again: the trial is repeated",
         ) from error
     return result
 
@@ -223,9 +257,10 @@ def compact(run: RunFolder, rows: list[dict[str, Any]], selections: Iterable[Map
             except (OSError, pl.exceptions.PolarsError) as error:
                 raise DataError(
                     f"table {path} cannot be read: {error}",
-                    mend=f"delete {path.parent} and run again: the trial is repeated",
+                    mend="give the same command again: the trial is repeated",
                 ) from error
-        _write_table(run, name, pl.concat(frames))
+        # trials of an earlier version may lack a column that was added since
+        _write_table(run, name, pl.concat([table(name, ()), *frames], how="diagonal"))
 
 
 def _write_table(run: RunFolder, name: str, frame: polars.DataFrame) -> None:

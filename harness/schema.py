@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.specs import Suite
+from harness.suite import Suite
 
 #: A numpydoc entry: names at the margin, then its indented text.
 _ENTRY = re.compile(r"^(\w+(?:, \w+)*)\n((?: {4}.*\n?)+)", re.MULTILINE)
@@ -17,11 +17,7 @@ _ENTRY = re.compile(r"^(\w+(?:, \w+)*)\n((?: {4}.*\n?)+)", re.MULTILINE)
 def suite_schema() -> dict[str, Any]:
     """The JSON schema of a suite file; `[cohort]` and `[settings]` are the domain's and stay open."""
     schema = Suite.model_json_schema(by_alias=True)
-    tables: dict[str, type[BaseModel]] = {"Suite": Suite}
-    for information in Suite.model_fields.values():
-        if isinstance(information.annotation, type) and issubclass(information.annotation, BaseModel):
-            tables[information.annotation.__name__] = information.annotation
-    for name, table in tables.items():
+    for name, table in _tables(Suite).items():
         described = schema if name == "Suite" else schema["$defs"][name]
         summary, texts = _documented(table)
         described["description"] = summary
@@ -33,6 +29,15 @@ def suite_schema() -> dict[str, Any]:
         **schema,
         "title": "A suite of harness",
     }
+
+
+def _tables(table: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """A table and all tables within it, by name."""
+    found = {table.__name__: table}
+    for information in table.model_fields.values():
+        if isinstance(information.annotation, type) and issubclass(information.annotation, BaseModel):
+            found |= _tables(information.annotation)
+    return found
 
 
 def _documented(table: type[BaseModel]) -> tuple[str, dict[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.conditions import Condition, Place
 from harness.specs import Protocol
 from registry.contracts.tables import Direction
 
@@ -34,6 +35,14 @@ class Selection:
     mean_rank: float | None
     hyperparameters: Mapping[str, Any] | None
     reason: str
+    label_fraction: float | None = None
+    label_draw: int | None = None
+    split: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it holds."""
+        return Place(self.strategy, self.task, Condition(self.label_fraction, self.label_draw, self.split))
 
 
 @dataclass(frozen=True)

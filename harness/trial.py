@@ -7,6 +7,7 @@ a driver that dies in between finds the trial done.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -15,15 +16,19 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from harness.artifacts import ArtifactStore
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
-from harness.measure import Cost, measured, prepared_process
+from harness.measure import Cost, measured, prepared_process, processor_name
 from harness.outputs import curves_table, exhibit_files, prediction_tables
-from harness.results import RunFolder, read_result, result_files
+from harness.resources import TrialResources
+from harness.results import RunFolder, read_result, result_files, result_text
 from harness.specs import TrialSpec
+from harness.watchdog import TimeLimitReachedError, printed_to, time_limit
 from registry.catalog import Catalogue
 from registry.contracts import (
     Artifact,
@@ -53,6 +58,7 @@ class Produced:
 def make_payload(
     spec: TrialSpec,
     *,
+    arm: str,
     run: Path,
     cache: Path,
     cohort_folder: Path,
@@ -60,13 +66,14 @@ def make_payload(
     artifact: str | None,
     draw: int | None,
     protocols: list[str],
-    device: str,
+    resources: TrialResources,
     threads: int,
 ) -> dict[str, Any]:
     """Everything a worker must be told to run `spec`."""
     return {
         "key": spec.key,
         "spec": spec.as_dict(),
+        "arm": arm,
         "run": str(run),
         "cache": str(cache),
         "cohort_folder": str(cohort_folder),
@@ -74,38 +81,43 @@ def make_payload(
         "artifact": artifact,
         "draw": draw,
         "protocols": protocols,
-        "device": device,
+        "resources": resources.as_dict(),
+        "device": resources.device,
         "threads": threads,
     }
 
 
-def execute(payload: Payload) -> dict[str, Any]:
+def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
     """Run one trial and write its folder.
+
+    Parameters
+    ----------
+    expendable
+        Whether this process is a worker's: what the trial prints goes to its log, and a trial that ignores
+        its time limit takes the process with it.
 
     Returns
     -------
     dict
-        `key`, `status` (`done`, `failed`, or `storage` where the disk took no more), the trial's `row`,
-        `test_openings`, and for failures `error` and `traceback`. An exception in a strategy or task is a
-        failure of the trial, never of the worker.
+        `key`, `status` (`done`, `failed`, `out_of_memory`, or `storage` where the disk took no more), the
+        trial's `row`, `test_openings`, and for failures `error` and `traceback`. An exception in a strategy
+        or task is a failure of the trial, never of the worker.
     """
-    attempt = _Attempt(payload)
+    attempt = Attempt(payload)
     if attempt.run.trial(payload["key"]).is_dir():  # a worker that outlived its driver was faster
         row = read_result(attempt.run.trial(payload["key"]))
         return {"key": payload["key"], "status": "done", "row": row, "test_openings": row["test_openings"]}
+    log, last_words = attempt.run.log(payload["key"]), attempt.run.last_words(payload["key"])
     try:
-        attempt.work()
-    except (Exception, SystemExit) as error:
-        storage = storage_failure_in(error)
-        attempt.row |= {"status": "failed", "finished": utc_now(), "error": _last_line(error)}
-        return {
-            "key": payload["key"],
-            "status": "failed" if storage is None else "storage",
-            "row": attempt.row,
-            "error": attempt.row["error"] if storage is None else str(storage_error(storage)),
-            "traceback": traceback.format_exc(),
-            "test_openings": attempt.test_openings,
-        }
+        with (
+            printed_to(log, attempt.spec.label) if expendable else contextlib.nullcontext(),
+            time_limit(
+                payload["resources"]["time_limit_seconds"], last_words=last_words if expendable else None
+            ),
+        ):
+            attempt.work()
+    except (Exception, SystemExit, TimeLimitReachedError) as error:
+        return attempt.failure(error)
     return {
         "key": payload["key"],
         "status": "done",
@@ -114,7 +126,19 @@ def execute(payload: Payload) -> dict[str, Any]:
     }
 
 
-class _Attempt:
+class TrialLog(Protocol):
+    """Where a trial's reports go."""
+
+    curves: list[tuple[int, str, float]]
+
+    def __call__(self, step: int, steps: int, **values: float) -> None:
+        """Take in `values` after `step` of `steps`."""
+
+    def clear(self) -> None:
+        """The trial is over."""
+
+
+class Attempt:
     """One execution of a trial: what it was told, what it may use, what it has become so far."""
 
     def __init__(self, payload: Payload) -> None:
@@ -124,7 +148,7 @@ class _Attempt:
         self.cache = Path(payload["cache"])
         self.store = ArtifactStore(self.cache)
         self.scratch = self.run.scratch / payload["key"]
-        self.log = ProgressLog(self.run.scratch / f"{payload['key']}.json")
+        self.log: TrialLog = ProgressLog(self.run.scratch / f"{payload['key']}.json")
         self.row = _new_row(payload)
         self.test_openings = 0
 
@@ -135,7 +159,7 @@ class _Attempt:
         _check_same_code(self.spec, catalogue)
         domain = catalogue.domain(self.spec.domain)
         process = prepared_process(
-            seed=self.spec.seed, threads=self.payload["threads"], libraries=domain.libraries
+            seed=self.spec.random_seed, threads=self.payload["threads"], libraries=domain.libraries
         )
         cost = Cost()
         try:
@@ -154,6 +178,22 @@ class _Attempt:
         }
         self._write(produced)
 
+    def failure(self, error: BaseException) -> dict[str, Any]:
+        """The outcome of an attempt that ended with `error`."""
+        storage = storage_failure_in(error)
+        memory_of = None if storage else _exhausted_memory(error)
+        status = "storage" if storage else "out_of_memory" if memory_of else "failed"
+        self.row |= {"status": "failed", "finished": utc_now(), "error": _last_line(error)}
+        return {
+            "key": self.payload["key"],
+            "status": status,
+            "row": self.row,
+            "error": self.row["error"] if storage is None else str(storage_error(storage)),
+            "memory_of": memory_of,
+            "traceback": "".join(traceback.format_exception(error)),
+            "test_openings": self.test_openings,
+        }
+
     @property
     def _pretrains(self) -> bool:
         return self.spec.stage == "pretrain"
@@ -165,7 +205,7 @@ class _Attempt:
             hyperparameters=dict(drawn or {}),
             factors=dict(spec.factors),
             settings=dict(spec.settings),
-            seed=spec.seed,
+            seed=spec.random_seed,
             device=self.payload["device"],
             precision="float32",
             threads=self.payload["threads"],
@@ -189,6 +229,7 @@ class _Attempt:
                 f"strategy {self.spec.strategy!r} declares parts {sorted(strategy.card.provides)} "
                 f"and returned {sorted(artifact.parts)}"
             )
+        _check_finite(artifact, str(self.spec.strategy))
         return Produced(dict(artifact.validation), artifact=self.store.save(artifact))
 
     def _learn(self, catalogue: Catalogue, domain: Domain) -> Produced:
@@ -225,7 +266,7 @@ class _Attempt:
         tables = {"curves": curves_table(key, self.log.curves)}
         if produced.predictions is not None:
             tables |= prediction_tables(key, produced.predictions)
-        files = result_files(result, tables) | exhibit_files(produced.exhibits)
+        files = result_files(result, tables, exhibit_files(produced.exhibits))
         if self._pretrains:
             write_folder(self.cache / "pretraining" / key, files)
         write_folder(self.run.trial(key), files)
@@ -246,13 +287,38 @@ def _primary_score(task: Task, model: FittedModel) -> float:
     return score
 
 
+def _check_finite(artifact: Artifact, strategy: str) -> None:
+    """Weights or scores that are no numbers are a failure, here and not in everything that builds on them."""
+    for part, weights in artifact.parts.items():
+        for name, array in weights.items():
+            if not np.isfinite(array).all():
+                raise ValueError(
+                    f"strategy {strategy!r}: weights {part}.{name} are not finite: training diverged"
+                )
+    for name, value in artifact.validation.items():
+        if not math.isfinite(value):
+            raise ValueError(
+                f"strategy {strategy!r}: validation score {name!r} is {value}: training diverged"
+            )
+
+
+def _exhausted_memory(error: BaseException) -> Literal["host", "gpu"] | None:
+    """Which memory ran out, if that is what `error` says; torch has its own ways to say it."""
+    text = str(error)
+    if type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in text:
+        return "gpu"
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in text:
+        return "host"
+    return None
+
+
 def adopt_pretraining(key: str, *, run: RunFolder, cache: Path) -> bool:
     """Take the result of a pretraining that an earlier run left in the cache; whether there was one."""
     source = cache / "pretraining" / key
     if not (source / "result.json").is_file():
         return False
     result = json.loads((source / "result.json").read_bytes()) | {"cached": True}
-    copy_folder(source, run.trial(key), result=result_files(result, {})["result.json"])
+    copy_folder(source, run.trial(key), result=result_text(result))
     return True
 
 
@@ -281,9 +347,8 @@ def _new_row(payload: Payload) -> dict[str, Any]:
     hyperparameters = "pretraining_hyperparameters" if spec["stage"] == "pretrain" else "hyperparameters"
     return {
         "key": payload["key"],
-        **{
-            name: spec[name] for name in ("stage", "strategy", "baseline", "task", "seed", "pretraining_seed")
-        },
+        "strategy": payload["arm"] or None,
+        **{name: spec[name] for name in ("stage", "baseline", "task", "seed", "pretraining_seed")},
         "protocols": payload["protocols"],
         "draw": payload["draw"],
         "status": "failed",
@@ -295,6 +360,7 @@ def _new_row(payload: Payload) -> dict[str, Any]:
         "finished": None,
         "device": payload["device"],
         "threads": payload["threads"],
+        "processor": processor_name(),
         "cached": False,
         "artifact": payload["artifact"],
     }

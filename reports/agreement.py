@@ -21,10 +21,15 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "r2": ("n", "y", "yy", "ee"),
     "r2_pearson": ("n", "y", "yy", "e", "ee", "ye"),
     "rmse": ("n", "ee"),
+    "mae": ("n", "ae"),
     "bias": ("n", "e"),
+    "slope": ("n", "y", "yy", "e", "ye"),
+    "ccc": ("n", "y", "yy", "e", "ee", "ye"),
     "mean": ("n", "v"),
 }
 SHARED = ("n", "y", "yy")
+#: Statistics that are the mean of one sum.
+MEANS: Mapping[str, str] = {"mae": "ae", "bias": "e", "mean": "v"}
 
 #: A spread below this share of the mean square is rounding, not variance.
 ROUNDING = 1e-12
@@ -39,8 +44,8 @@ class PatientSums:
     shared
         `n`, `y`, `yy`: scans, targets and squared targets, each (patients, rows).
     own
-        Of one arm, each (patients, replicates, rows): `e`, `ee`, `ye` of the errors e = prediction - target,
-        or `v` of a score.
+        Of one arm, each (patients, replicates, rows): `e`, `ae`, `ee`, `ye` of the errors
+        e = prediction - target (their sum, size, square, product with the target), or `v` of a score.
     """
 
     shared: Mapping[str, Array]
@@ -89,6 +94,7 @@ def own_sums(
         errors = np.where(valid > 0, values - targets, 0.0)
     return {
         "e": sum_by_patient(patients, count, errors),
+        "ae": sum_by_patient(patients, count, np.abs(errors)),
         "ee": sum_by_patient(patients, count, errors**2),
         "ye": sum_by_patient(patients, count, errors * centre(targets, valid)),
     }
@@ -110,7 +116,10 @@ def statistic(name: str, sums: Mapping[str, Array]) -> Array:
     name
         `r2` :math:`= 1 - \sum(\hat y - y)^2 / \sum(y - \bar y)^2` (the coefficient of determination, not
         clipped at zero); `r2_pearson`, the squared Pearson correlation; `rmse`
-        :math:`= \sqrt{\sum(\hat y - y)^2 / n}`; `bias` :math:`= \sum(\hat y - y) / n`; `mean`.
+        :math:`= \sqrt{\sum(\hat y - y)^2 / n}`; `mae` :math:`= \sum|\hat y - y| / n`; `bias`
+        :math:`= \sum(\hat y - y) / n`; `slope` :math:`= s_{y \hat y} / s_y^2`, of predictions over targets by
+        least squares; `ccc` :math:`= 2 s_{y \hat y} / (s_y^2 + s_{\hat y}^2 + (\bar y - \bar{\hat y})^2)`,
+        Lin's concordance with 1/n moments; `mean`.
     sums
         The sums that `NEEDS[name]` lists, of shapes that broadcast.
 
@@ -128,23 +137,30 @@ def statistic(name: str, sums: Mapping[str, Array]) -> Array:
     >>> round(float(statistic("r2", sums)), 3)
     0.5
     """
+    if name not in NEEDS:
+        raise ValueError(f"unknown statistic {name!r}; known are {', '.join(NEEDS)}")
     with np.errstate(divide="ignore", invalid="ignore"):
         n = np.where(sums["n"] > 0, sums["n"], np.nan)
+        if name in MEANS:
+            return np.asarray(sums[MEANS[name]] / n)
         if name == "rmse":
             return np.asarray(np.sqrt(sums["ee"] / n))
-        if name == "bias":
-            return np.asarray(sums["e"] / n)
-        if name == "mean":
-            return np.asarray(sums["v"] / n)
         spread = _spread(sums["yy"], sums["y"], n)
         if name == "r2":
             return np.asarray(1 - sums["ee"] / spread)
-        if name == "r2_pearson":
-            predicted = sums["y"] + sums["e"]
-            squared = sums["yy"] + 2 * sums["ye"] + sums["ee"]
-            product = sums["yy"] + sums["ye"] - sums["y"] * predicted / n
-            return np.asarray(product**2 / (spread * _spread(squared, predicted, n)))
-    raise ValueError(f"unknown statistic {name!r}; known are {', '.join(NEEDS)}")
+        return _association(name, sums, n, spread)
+
+
+def _association(name: str, sums: Mapping[str, Array], n: Array, spread: Array) -> Array:
+    """Statistics of targets and predictions that need their product."""
+    predicted = sums["y"] + sums["e"]
+    product = sums["yy"] + sums["ye"] - sums["y"] * predicted / n
+    if name == "slope":
+        return np.asarray(product / spread)
+    squared = sums["yy"] + 2 * sums["ye"] + sums["ee"]
+    if name == "ccc":
+        return np.asarray(2 * product / (spread + squared - predicted**2 / n + sums["e"] ** 2 / n))
+    return np.asarray(product**2 / (spread * _spread(squared, predicted, n)))
 
 
 def _spread(squares: Array, total: Array, n: Array) -> Array:

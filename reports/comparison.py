@@ -24,6 +24,9 @@ class Column:
         What is resampled beside patients (`pretraining`, `seed`, `none`) and how many of these there are.
     missing
         Why there are no results; empty where there are some.
+    exploratory
+        The arm is a plug-in: its rows were not declared with the task, and are corrected for the false
+        discovery rate.
     """
 
     key: str
@@ -35,6 +38,7 @@ class Column:
     unit: str
     units: int
     missing: str
+    exploratory: bool = False
 
 
 @dataclass(frozen=True)

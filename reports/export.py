@@ -12,8 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reports.answer import Answer, number
+from reports.analyses import NEEDS
+from reports.answer import number
 from reports.comparison import Comparison, StatisticTable, Table
+from reports.contents import Contents
 from reports.frame import Run
 from reports.intervals import LEVEL, PATIENT_DRAWS
 from reports.tests_ import ALPHA, POWER
@@ -44,7 +46,13 @@ DIFFERENCES = (
     *INTERVAL,
     "p",
     "p_adjusted",
+    "correction",
+    "adjusted_low",
+    "adjusted_high",
     "verdict",
+    "margin",
+    "p_equivalence",
+    "material",
     "minimum_detectable",
     "bca_low",
     "bca_high",
@@ -72,15 +80,9 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def twin(
-    run: Run,
-    comparisons: Sequence[Comparison],
-    *,
-    answers: Sequence[Answer],
-    warnings: Sequence[str],
-    draws: int,
-) -> dict[str, Any]:
+def twin(contents: Contents) -> dict[str, Any]:
     """`report.json`: every number of the page, what it estimates and how its interval was made."""
+    run, draws = contents.run, contents.draws
     return {
         "schema": SCHEMA,
         "simulated": run.simulated,
@@ -95,16 +97,21 @@ def twin(
             "level": LEVEL,
             "draws": draws,
             "p": "two-sided, from t",
-            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts",
+            "p_adjusted": "Holm over the rows of a table and contrast; for the endpoint over all contrasts;"
+            " Benjamini-Hochberg (`correction` bh) over the rows of plug-ins",
+            "verdict": "better, worse: p_adjusted < alpha; equivalent: p_equivalence < alpha (two one-sided"
+            " tests against the declared margin, corrected likewise); material: beyond the margin",
             "bca": f"patients alone, seeds as they are; {min(draws, PATIENT_DRAWS)} draws",
             "p_flip": "two-sided, signs of the patients' differences in loss flipped; seeds as they are",
             "p_max_t": "the same, step-down max-T over the rows of a table and contrast",
             "alpha": ALPHA,
             "minimum_detectable": f"difference found with a power of {POWER}, uncorrected",
         },
-        "answers": [asdict(one) for one in answers],
-        "warnings": list(warnings),
-        "comparisons": [_without_people(asdict(one)) for one in comparisons],
+        "answers": [asdict(one) for one in contents.answers],
+        "warnings": list(contents.warnings),
+        "analyses": asdict(contents.analyses),
+        "needs": dict(NEEDS),
+        "comparisons": [_without_people(asdict(one)) for one in contents.comparisons],
     }
 
 

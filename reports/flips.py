@@ -24,7 +24,7 @@ FLIPS = 9_999
 ENUMERATED_PEOPLE = 13
 
 #: The sum that holds the loss behind a statistic; the others have no loss per patient.
-LOSSES = {"r2": "ee", "rmse": "ee", "mean": "v"}
+LOSSES = {"r2": "ee", "rmse": "ee", "mae": "ae", "mean": "v"}
 
 
 def patient_losses(statistic: str, sums: PatientSums, replicates: Replicates) -> Array | None:
@@ -33,8 +33,8 @@ def patient_losses(statistic: str, sums: PatientSums, replicates: Replicates) ->
     Returns
     -------
     Array or None
-        (patients, rows) squared errors for `r2` and `rmse`, scores for `mean`; NaN where a patient has no
-        scan that counts. `None` for statistics that are no mean of a loss.
+        (patients, rows) squared errors for `r2` and `rmse`, absolute ones for `mae`, scores for `mean`; NaN
+        where a patient has no scan that counts. `None` for statistics that are no mean of a loss.
     """
     if statistic not in LOSSES:
         return None

@@ -41,6 +41,9 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
         "threads": pl.Int64,
         "cached": pl.Boolean,
         "artifact": pl.String,
+        "label_fraction": pl.Float64,
+        "label_draw": pl.Int64,
+        "split": pl.Int64,
     },
     "predictions": {
         "key": pl.String,
@@ -49,6 +52,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
         "measure": pl.String,
         "target": pl.Float64,
         "prediction": pl.Float64,
+        "fallback": pl.Float64,
     },
     "scores": {
         "key": pl.String,
@@ -67,8 +71,14 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
         "mean_rank": pl.Float64,
         "hyperparameters": pl.String,
         "reason": pl.String,
+        "label_fraction": pl.Float64,
+        "label_draw": pl.Int64,
+        "split": pl.Int64,
     },
 }
+
+#: Columns that a run without label subsets, repeated splits or fallbacks may lack: all null then.
+OPTIONAL_COLUMNS = ("label_fraction", "label_draw", "split", "fallback")
 
 #: Without these a run has no results to show; the others exist only where something wrote to them.
 REQUIRED_TABLES = ("trials",)
@@ -108,6 +118,13 @@ class Run:
     def arms(self) -> dict[str, Mapping[str, Any]]:
         """Arms by name, in declared order."""
         return {arm["name"]: arm for arm in self.meta["arms"]}
+
+    @property
+    def main_arms(self) -> dict[str, Mapping[str, Any]]:
+        """Arms that compete: neither ablations nor controls, which have sections of their own."""
+        return {
+            name: arm for name, arm in self.arms.items() if not arm.get("ablation") and not arm.get("control")
+        }
 
     @property
     def tasks(self) -> dict[str, Mapping[str, Any]]:
@@ -169,6 +186,8 @@ def read_table(results: Path, name: str) -> pl.DataFrame:
         raise RecordsError(
             f"{path} cannot be read: {error}", mend="restore it or run the suite again"
         ) from error
+    absent = [column for column in OPTIONAL_COLUMNS if column in schema and column not in table.columns]
+    table = table.with_columns(pl.lit(None).alias(column) for column in absent)
     missing = [column for column in schema if column not in table.columns]
     if missing:
         raise RecordsError(f"{path} lacks the columns {', '.join(missing)}", mend="see docs/records.md")

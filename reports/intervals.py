@@ -32,6 +32,7 @@ from scipy import special
 from reports.agreement import SHARED, PatientSums, needed, statistic
 
 Array = NDArray[np.float64]
+Kind = Literal["pretraining", "label", "seed", "none"]
 
 DRAWS = 5_000
 PATIENT_DRAWS = 2_000
@@ -48,14 +49,15 @@ class Replicates:
     Parameters
     ----------
     kind
-        What a unit is: `pretraining` seeds (their final seeds inside), final `seed`, or `none`: one trial.
+        What a unit is: `pretraining` seeds (their final seeds inside), `label` draws (subsets of the labels),
+        final `seed`, or `none`: one trial.
     units
         Label of every unit.
     unit_of
         (replicates,) index of each replicate's unit.
     """
 
-    kind: Literal["pretraining", "seed", "none"]
+    kind: Kind
     units: tuple[int, ...]
     unit_of: tuple[int, ...]
 
@@ -69,6 +71,10 @@ class Replicates:
         matrix = np.zeros((self.count, len(self.unit_of)))
         matrix[list(self.unit_of), range(len(self.unit_of))] = 1.0
         return np.asarray(matrix / matrix.sum(1, keepdims=True))
+
+
+#: One trial: there is nothing to resample beside patients.
+SINGLE = Replicates("none", (0,), (0,))
 
 
 @dataclass(frozen=True)
@@ -115,31 +121,60 @@ class Resampled:
     def minus(self, other: Resampled) -> Resampled:
         """The difference to another arm, drawn with the same patients (and seeds, where they are shared).
 
-        A single trial is the same in every resample of the other side's seeds. Two arms with several seeds,
-        none of them shared, are resampled one by one: see `IndependentDifference`.
+        See `combined`.
         """
-        value, draws = self.value - other.value, self.draws - other.draws
-        alone = self.patient_draws - other.patient_draws
-        if self.replicates == other.replicates or 1 in (self.replicates.count, other.replicates.count):
-            wider = self.replicates if self.replicates.count >= other.replicates.count else other.replicates
-            return Resampled(value, draws, self.pseudovalues - other.pseudovalues, wider, alone)
-        return IndependentDifference(
-            value, draws, self.pseudovalues, self.replicates, alone, subtracted=other.pseudovalues
-        )
+        return combined([(1.0, self), (-1.0, other)])
 
 
 @dataclass(frozen=True)
-class IndependentDifference(Resampled):
-    """A difference between arms whose seeds have nothing in common; `subtracted` as `pseudovalues`."""
+class Unpaired(Resampled):
+    """A combination of arms whose seeds have nothing in common.
 
-    subtracted: Array
+    Parameters
+    ----------
+    others
+        (units, patients, rows) of every further group of arms that share their seeds; `pseudovalues` are
+        those of the first group. All carry their weights, so that the groups add up.
+    """
+
+    others: tuple[Array, ...] = ()
 
     @property
     def left_out(self) -> Array:
-        """As of `Resampled`, from both arms."""
+        """As of `Resampled`, from all groups."""
         patients = self.pseudovalues.shape[1]
-        difference = self.pseudovalues.mean(0) - self.subtracted.mean(0)
-        return np.asarray((patients * self.value - difference) / ((patients - 1) or np.nan))
+        whole = sum((one.mean(0) for one in (self.pseudovalues, *self.others)), np.zeros(()))
+        return np.asarray((patients * self.value - whole) / ((patients - 1) or np.nan))
+
+
+def combined(weighted: Sequence[tuple[float, Resampled]]) -> Resampled:
+    """A linear combination of arms (a difference, a main effect), drawn with the same patients.
+
+    Arms with the same seeds are combined seed by seed. A single trial is the same in every resample of the
+    others' seeds. Groups of arms that share no seeds are resampled one by one: see `Unpaired`.
+
+    Parameters
+    ----------
+    weighted
+        Weight and arm; at least one.
+    """
+    first = weighted[0][1]
+    value = np.asarray(sum(weight * one.value for weight, one in weighted))
+    draws = np.asarray(sum(weight * one.draws for weight, one in weighted))
+    alone = np.asarray(sum(weight * one.patient_draws for weight, one in weighted))
+    groups: dict[Replicates, Array] = {}
+    for weight, one in weighted:
+        key = one.replicates if one.replicates.count > 1 else SINGLE
+        groups[key] = groups.get(key, 0.0) + weight * one.pseudovalues
+    fixed = groups.pop(SINGLE, None)
+    if not groups:
+        return Resampled(value, draws, np.asarray(fixed), first.replicates, alone)
+    (replicates, pseudovalues), *rest = groups.items()
+    if fixed is not None:
+        pseudovalues = pseudovalues + fixed
+    if not rest:
+        return Resampled(value, draws, pseudovalues, replicates, alone)
+    return Unpaired(value, draws, pseudovalues, replicates, alone, tuple(one for _, one in rest))
 
 
 @dataclass(frozen=True)
@@ -303,8 +338,8 @@ def degrees_of_freedom(resampled: Resampled) -> Array:
     seeds, patients, _ = resampled.pseudovalues.shape
     if patients < 2:
         return np.full(resampled.value.shape, np.nan)
-    if isinstance(resampled, IndependentDifference):
-        return _independent_freedom(resampled.pseudovalues, resampled.subtracted)
+    if isinstance(resampled, Unpaired):
+        return _unpaired_freedom((resampled.pseudovalues, *resampled.others))
     if seeds == 1:
         return np.full(resampled.value.shape, patients - 1.0)
     of_seeds, of_patients, residual = mean_squares(resampled.pseudovalues)
@@ -331,17 +366,17 @@ def mean_squares(values: Array) -> tuple[Array, Array, Array]:
     )
 
 
-def _independent_freedom(first: Array, second: Array) -> Array:
-    patients = first.shape[1]
-    parts = [
-        (values.mean(1).var(0, ddof=1) / values.shape[0], values.shape[0] - 1.0) for values in (first, second)
-    ]
-    parts.append(((first.mean(0) - second.mean(0)).var(0, ddof=1) / patients, patients - 1.0))
-    total = sum((variance for variance, _ in parts), np.zeros(first.shape[2]))
-    below = sum((variance**2 / freedom for variance, freedom in parts), np.zeros(first.shape[2]))
+def _unpaired_freedom(groups: Sequence[Array]) -> Array:
+    """Each group's seeds are a component of their own, and so are the patients that all share."""
+    patients, rows = groups[0].shape[1:]
+    parts = [(one.mean(1).var(0, ddof=1) / len(one), len(one) - 1.0) for one in groups]
+    whole = sum((one.mean(0) for one in groups), np.zeros(()))
+    parts.append((whole.var(0, ddof=1) / patients, patients - 1.0))
+    total = sum((variance for variance, _ in parts), np.zeros(rows))
+    below = sum((variance**2 / freedom for variance, freedom in parts), np.zeros(rows))
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = np.where(below > 0, total**2 / below, patients - 1.0)
-    floor = min(first.shape[0], second.shape[0]) - 1.0
+    floor = min(len(one) for one in groups) - 1.0
     return np.asarray(np.maximum(freedom, floor), dtype=np.float64)
 
 

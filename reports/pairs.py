@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from reports.comparison import Column
 from reports.intervals import Replicates
 
-SEED_WORDS = {"pretraining": "pretraining seeds", "seed": "final seeds", "none": "seeds"}
+SEED_WORDS = {
+    "pretraining": "pretraining seeds",
+    "label": "draws of the labels",
+    "seed": "final seeds",
+    "none": "seeds",
+}
 
 
 def pairs_of(columns: Sequence[Column], reference: str) -> list[tuple[str, str, str]]:

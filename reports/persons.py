@@ -36,4 +36,5 @@ def arm_agreement(sample: Sample, key: str) -> ArmAgreement:
         order = np.argsort(targets, kind="stable")
         both = list(zip(targets[order].tolist(), predicted[order].tolist(), strict=True))
         pairs.append(tuple(thinned(both, PAIRS_SHOWN)))
-    return ArmAgreement(key, sample.seeds[key][0], tuple(rows), tuple(pairs))
+    pretraining, _, final = sample.seeds[key][0]
+    return ArmAgreement(key, (pretraining, final), tuple(rows), tuple(pairs))

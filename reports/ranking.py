@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from reports.intervals import IndependentDifference, Resampled, mean_squares
+from reports.intervals import Resampled, Unpaired, mean_squares
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def variance_parts(difference: Resampled) -> Variance | None:
         `None` for a single seed, for arms that share no seeds, or where nothing varies.
     """
     seeds, patients, _ = difference.pseudovalues.shape
-    if isinstance(difference, IndependentDifference) or seeds < 2 or patients < 2:
+    if isinstance(difference, Unpaired) or seeds < 2 or patients < 2:
         return None
     of_seeds, of_patients, residual = (float(one[0]) for one in mean_squares(difference.pseudovalues))
     parts = np.array(

@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from reports.agreement import PatientSums, own_sums, shared_sums
 from reports.errors import RecordsError
 from reports.frame import Run
-from reports.intervals import Replicates
+from reports.intervals import Kind, Replicates
 
 Array = NDArray[np.float64]
-SeedKey = tuple[int | None, int | None]
+#: Pretraining seed, label draw and final seed of a trial.
+SeedKey = tuple[int | None, int | None, int | None]
 
 #: Words of a baseline's name that are written in capitals.
 ABBREVIATIONS = frozenset({"cnn", "gp", "knn", "ols", "pca", "pls", "rbf", "svm", "svr"})
+
+#: Statistics without a unit.
+PURE_NUMBERS = ("r2", "r2_pearson", "slope", "ccc")
 
 #: Predictions are made in single precision: below this share of its scale a result is rounding.
 ROUNDING_SHARE = 1e-6
@@ -56,9 +60,12 @@ class Sample:
     values
         Entry key to (replicates, scans, rows): predictions or scores, NaN where missing.
     seeds
-        Entry key to the (pretraining seed, seed) of each replicate.
+        Entry key to the (pretraining seed, label draw, final seed) of each replicate.
     valid
         (scans, rows): 1 where every entry that has the row at all has a finite value.
+    fallbacks
+        Entry key to (replicates, rows): what stands in for a prediction that could not be made (the mean of
+        the training targets), NaN where none was recorded.
     """
 
     rows: tuple[str, ...]
@@ -68,6 +75,7 @@ class Sample:
     values: Mapping[str, Array]
     seeds: Mapping[str, tuple[SeedKey, ...]]
     valid: Array
+    fallbacks: Mapping[str, Array]
 
     def counts(self, row: int) -> tuple[int, int]:
         """Patients and scans that count for a row."""
@@ -81,10 +89,10 @@ class Sample:
     def rounding(self, statistic: str) -> Array:
         """(rows,) the size below which a difference in this statistic is rounding, not a result.
 
-        A millionth of the scale: 1 for the pure numbers `r2` and `r2_pearson`, the largest target for `rmse`
-        and `bias`, the largest score for `mean`; each in absolute value.
+        A millionth of the scale: 1 for pure numbers, the largest target for `rmse`, `mae` and `bias`, the
+        largest score for `mean`; each in absolute value.
         """
-        if statistic in ("r2", "r2_pearson"):
+        if statistic in PURE_NUMBERS:
             return np.full(len(self.rows), ROUNDING_SHARE)
         shown = [self.targets] if self.targets is not None else list(self.values.values())
         largest = [
@@ -106,38 +114,40 @@ class Sample:
 
 
 def replicates(seeds: Sequence[SeedKey]) -> Replicates:
-    """The units to resample: pretraining seeds where there are several, final seeds otherwise.
+    """The units to resample: pretraining seeds where there are several, else label draws, else final seeds.
 
-    Final seeds stay inside their pretraining seed: resampled as a whole, with one draw fewer than there are
-    units, their variation is part of the variation between units and needs no second draw.
+    What comes later in this list stays inside its unit: resampled as a whole, with one draw fewer than there
+    are units, its variation is part of the variation between units and needs no second draw.
 
     Examples
     --------
-    >>> replicates([(0, 1), (0, 2)])
+    >>> replicates([(0, None, 1), (0, None, 2)])
     Replicates(kind='seed', units=(1, 2), unit_of=(0, 1))
-    >>> replicates([(0, 1), (0, 2), (5, 1)])
+    >>> replicates([(0, None, 1), (0, None, 2), (5, None, 1)])
     Replicates(kind='pretraining', units=(0, 5), unit_of=(0, 0, 1))
     """
-    for kind, position in (("pretraining", 0), ("seed", 1)):
+    kinds: tuple[Kind, ...] = ("pretraining", "label", "seed")
+    for position, kind in enumerate(kinds):
         labels = [-1 if key[position] is None else int(key[position] or 0) for key in seeds]
         units = tuple(sorted(set(labels)))
         if len(units) > 1:
-            return Replicates(kind, units, tuple(units.index(label) for label in labels))  # type: ignore[arg-type]
+            return Replicates(kind, units, tuple(units.index(label) for label in labels))
     return Replicates("none", (0,), (0,) * len(seeds))
 
 
 def shared_seeds(first: Sequence[SeedKey], second: Sequence[SeedKey]) -> list[tuple[int, int]] | None:
     """Positions of the replicates that two entries have in common; `None` where they are not paired.
 
-    An entry with one pretraining seed is compared by its final seeds. Entries are not paired if one of them
-    has a single replicate, if one has several pretraining seeds and the other one, or if no seed is shared.
+    An entry with one pretraining seed is compared by its label draws and final seeds. Entries are not paired
+    if one of them has a single replicate, if one has several pretraining seeds and the other one, or if no
+    seed is shared.
     """
     if len(first) == 1 or len(second) == 1:
         return None
     several = [len({key[0] for key in keys}) > 1 for keys in (first, second)]
     if several[0] != several[1]:
         return None
-    names = [[key if several[0] else (None, key[1]) for key in keys] for keys in (first, second)]
+    names = [[key if several[0] else (None, *key[1:]) for key in keys] for keys in (first, second)]
     positions = {key: index for index, key in enumerate(names[1])}
     return [(index, positions[key]) for index, key in enumerate(names[0]) if key in positions] or None
 
@@ -156,35 +166,69 @@ def readable(name: str) -> str:
 
 
 def entries_of(run: Run, task: Mapping[str, Any]) -> list[Entry]:
-    """Baselines, then arms, as declared."""
+    """Baselines, then the arms that compete, as declared."""
     baselines = [Entry(name, readable(name), True) for name in task["baselines"]]
-    return baselines + [Entry(name, arm["title"], False) for name, arm in run.arms.items()]
+    return baselines + [Entry(name, arm["title"], False) for name, arm in run.main_arms.items()]
 
 
 def final_trials(run: Run, task: str, protocol: str) -> pl.DataFrame:
-    """Final trials of a task under a protocol, done or not."""
-    return run.trials.filter(
-        (pl.col("stage") == "final")
-        & (pl.col("task") == task)
-        & pl.col("protocols").list.contains(protocol).fill_null(False)
-    ).sort("strategy", "baseline", "pretraining_seed", "seed", "key", nulls_last=False)
+    """Final trials of a task under a protocol on all labels and the cohort's own split, done or not."""
+    return every_final_trial(run, task, protocol).filter(
+        pl.col("label_fraction").is_null() & (pl.col("split").fill_null(0) == 0)
+    )
 
 
-def build_sample(run: Run, task: str, protocol: str, source: str, rows: Sequence[str]) -> Sample | None:
-    """Arrays of a task's test results; `None` where no final trial left any.
+def every_final_trial(run: Run, task: str, protocol: str) -> pl.DataFrame:
+    """Final trials of a task under a protocol, label subsets and repeated splits too.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `trials`, and `entry`: key of the arm or baseline.
+    """
+    units = ("split", "label_fraction", "pretraining_seed", "label_draw", "seed")
+    return (
+        run.trials.filter(
+            (pl.col("stage") == "final")
+            & (pl.col("task") == task)
+            & pl.col("protocols").list.contains(protocol).fill_null(False)
+        )
+        .sort("strategy", "baseline", *units, "key", nulls_last=False)
+        .with_columns(
+            entry=pl.when(pl.col("strategy").is_null())
+            .then(pl.format("baseline:{}", pl.col("baseline")))
+            .otherwise(pl.format("arm:{}", pl.col("strategy")))
+        )
+    )
+
+
+def build_sample(
+    run: Run, trials: pl.DataFrame, source: str, rows: Sequence[str], entries: Sequence[str]
+) -> Sample | None:
+    """Arrays of the test results of some final trials of one task; `None` where none left any.
+
+    Parameters
+    ----------
+    trials
+        Final trials with their `entry`; only those that are done count.
+    source, rows
+        `predictions` or `scores`, and the measures or metrics to read.
+    entries
+        Which entries, in order.
 
     Raises
     ------
     RecordsError
         If a (trial, scan, measure) occurs twice, a scan has two patients, or trials disagree about a target.
     """
-    done = final_trials(run, task, protocol).filter(pl.col("status") == "done")
+    done = trials.filter((pl.col("status") == "done") & pl.col("entry").is_in(list(entries)))
     name, value = ("measure", "prediction") if source == "predictions" else ("metric", "value")
     table = (run.predictions if source == "predictions" else run.scores).filter(
         pl.col("key").is_in(done["key"].to_list()) & pl.col(name).is_in(list(rows))
     )
     if table.is_empty():
         return None
+    task = done["task"][0]
     scans = table.select("scan", "patient").unique().sort("patient", "scan")
     if scans["scan"].n_unique() != len(scans):
         raise RecordsError(
@@ -193,9 +237,9 @@ def build_sample(run: Run, task: str, protocol: str, source: str, rows: Sequence
         )
     patients = scans["patient"].unique().sort()
     codes = {patient: index for index, patient in enumerate(patients)}
-    trials = {key: index for index, key in enumerate(done["key"])}
+    trial_codes = {key: index for index, key in enumerate(done["key"])}
     placed = table.with_columns(
-        trial=pl.col("key").replace_strict(trials, return_dtype=pl.Int64),
+        trial=pl.col("key").replace_strict(trial_codes, return_dtype=pl.Int64),
         column=pl.col(name).replace_strict({row: i for i, row in enumerate(rows)}, return_dtype=pl.Int64),
         line=pl.col("scan").replace_strict(
             {scan: i for i, scan in enumerate(scans["scan"])}, return_dtype=pl.Int64
@@ -206,17 +250,23 @@ def build_sample(run: Run, task: str, protocol: str, source: str, rows: Sequence
             f"{source}.parquet: task {task!r} has a scan twice in one trial", mend="run the suite again"
         )
     place = tuple(placed[one].to_numpy() for one in ("trial", "line", "column"))
-    dense = np.full((len(trials), len(scans), len(rows)), np.nan)
+    dense = np.full((len(trial_codes), len(scans), len(rows)), np.nan)
     dense[place] = placed[value].fill_null(np.nan).to_numpy()
     targets = _targets(dense.shape, place, placed, task) if source == "predictions" else None
+    fallback = np.full((len(trial_codes), len(rows)), np.nan)
+    if source == "predictions":
+        known = placed.filter(pl.col("fallback").is_finite())
+        fallback[known["trial"].to_numpy(), known["column"].to_numpy()] = known["fallback"].to_numpy()
     values: dict[str, Array] = {}
+    fallbacks: dict[str, Array] = {}
     seeds: dict[str, tuple[SeedKey, ...]] = {}
-    for entry in entries_of(run, run.tasks[task]):
-        own = done.filter(pl.col("baseline" if entry.baseline else "strategy") == entry.name)
-        own = own.filter(pl.col("key").is_in(table["key"].unique().to_list()))
+    recorded = done.filter(pl.col("key").is_in(table["key"].unique().to_list()))
+    for entry in entries:
+        own = recorded.filter(pl.col("entry") == entry)
         if len(own):
-            values[entry.key] = dense[[trials[key] for key in own["key"]]]
-            seeds[entry.key] = tuple(zip(own["pretraining_seed"], own["seed"], strict=True))
+            index = [trial_codes[key] for key in own["key"]]
+            values[entry], fallbacks[entry] = dense[index], fallback[index]
+            seeds[entry] = tuple(zip(own["pretraining_seed"], own["label_draw"], own["seed"], strict=True))
     return Sample(
         tuple(rows),
         np.array([codes[patient] for patient in scans["patient"]], dtype=np.int64),
@@ -224,7 +274,8 @@ def build_sample(run: Run, task: str, protocol: str, source: str, rows: Sequence
         targets,
         values,
         seeds,
-        _valid(values, targets),
+        valid_everywhere(values, targets),
+        fallbacks,
     )
 
 
@@ -243,7 +294,7 @@ def _targets(shape: tuple[int, ...], place: tuple[Any, ...], placed: pl.DataFram
     return np.where(known.any(0), high, np.nan)
 
 
-def _valid(values: Mapping[str, Array], targets: Array | None) -> Array:
+def valid_everywhere(values: Mapping[str, Array], targets: Array | None) -> Array:
     """1 where every entry has a finite value; an entry that lacks a whole row does not count for that row."""
     first = next(iter(values.values()))
     valid = np.ones(first.shape[1:]) if targets is None else np.isfinite(targets).astype(float)

@@ -1,8 +1,8 @@
-"""Tests of differences: p values, their correction for many rows, verdicts in words."""
+"""Tests of differences: p values, their correction for many rows, margins, verdicts in words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,8 @@ POWER = 0.80
 
 Array = NDArray[np.float64]
 
-Verdict = Literal["better", "worse", "inconclusive", "not judged"]
+Verdict = Literal["better", "worse", "equivalent", "inconclusive", "not judged"]
+Correction = Literal["holm", "bh"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,27 @@ class Difference:
     estimate
         First arm minus second arm.
     p, p_adjusted
-        Two-sided, raw and after Holm's correction; `None` where there is no interval.
+        Two-sided, raw and after the correction; `None` where there is no interval.
     verdict
-        `better` or `worse` (of the first arm) where `p_adjusted` is below .05; `inconclusive` otherwise,
-        which does not claim that the arms are equal; `not judged` where neither direction is better, or
-        where the difference is rounding.
+        `better` or `worse` (of the first arm) where `p_adjusted` is below .05; else `equivalent` where the
+        difference is shown to lie within the margin; else `inconclusive`, which does not claim that the arms
+        are equal. `not judged` where neither direction is better, or where the difference is rounding.
     minimum_detectable
         The smallest true difference that this design would have found with a power of 80 %.
     companions
         Intervals and tests over patients alone; no verdict depends on them.
+    correction
+        How `p_adjusted` came about: `holm`, or `bh` (false discovery rate) for exploratory rows.
+    adjusted_low, adjusted_high
+        The interval at the level that the correction left to this row: it excludes 0 exactly where
+        `p_adjusted` is below .05.
+    margin
+        The largest difference that does not matter, as declared before the run; `None` without one.
+    p_equivalence
+        Of the difference lying outside the margin (two one-sided tests), corrected like `p_adjusted`.
+    material
+        Whether a better or worse arm differs by more than the margin, corrected likewise; `None` without a
+        margin or without such a verdict.
     """
 
     estimate: Estimate
@@ -66,6 +79,12 @@ class Difference:
     verdict: Verdict
     minimum_detectable: float | None
     companions: Companions | None = None
+    correction: Correction = "holm"
+    adjusted_low: float | None = None
+    adjusted_high: float | None = None
+    margin: float | None = None
+    p_equivalence: float | None = None
+    material: bool | None = None
 
 
 def p_value(estimate: Estimate) -> float | None:
@@ -86,6 +105,30 @@ def p_value(estimate: Estimate) -> float | None:
     return float(2 * special.stdtr(freedom, -abs(value) / error))
 
 
+def p_equivalence(estimate: Estimate, margin: float) -> float | None:
+    r"""P of two one-sided tests (Schuirmann 1987): that the difference lies outside :math:`\pm` margin.
+
+    Below .05 exactly where the 90 % interval lies within the margin.
+
+    Examples
+    --------
+    >>> round(p_equivalence(Estimate(0.0, standard_error=1.0, degrees_of_freedom=1e9), margin=1.645), 3)
+    0.05
+    """
+    value, error, freedom = estimate.value, estimate.standard_error, estimate.degrees_of_freedom
+    if value is None or not error or freedom is None:
+        return None
+    return float(special.stdtr(freedom, (abs(value) - margin) / error))
+
+
+def p_material(estimate: Estimate, margin: float) -> float | None:
+    """Two-sided p of the difference being no larger than the margin in the direction that was observed."""
+    value, error, freedom = estimate.value, estimate.standard_error, estimate.degrees_of_freedom
+    if value is None or not error or freedom is None:
+        return None
+    return float(min(1.0, 2 * special.stdtr(freedom, (margin - abs(value)) / error)))
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's step-down correction (Holm 1979); missing p values stay missing and do not count.
 
@@ -94,14 +137,41 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     >>> holm([0.01, None, 0.04])
     [0.02, None, 0.04]
     """
-    known = [index for index, p in enumerate(p_values) if p is not None]
-    order = sorted(known, key=lambda index: p_values[index] or 0.0)
+    order = _ordered(p_values)
     adjusted: list[float | None] = [None] * len(p_values)
     running = 0.0
     for step, index in enumerate(order):
         running = max(running, min(1.0, (len(order) - step) * (p_values[index] or 0.0)))
         adjusted[index] = running
     return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correction that keeps the false discovery rate (Benjamini & Hochberg 1995); missing ones do not count.
+
+    Examples
+    --------
+    >>> benjamini_hochberg([0.01, None, 0.04])
+    [0.02, None, 0.04]
+    """
+    order = _ordered(p_values)
+    adjusted: list[float | None] = [None] * len(p_values)
+    running = 1.0
+    for step, index in reversed(list(enumerate(order, start=1))):
+        running = min(running, len(order) / step * (p_values[index] or 0.0))
+        adjusted[index] = running
+    return adjusted
+
+
+CORRECTIONS: Mapping[str, Callable[[Sequence[float | None]], list[float | None]]] = {
+    "holm": holm,
+    "bh": benjamini_hochberg,
+}
+
+
+def _ordered(p_values: Sequence[float | None]) -> list[int]:
+    known = [index for index, p in enumerate(p_values) if p is not None]
+    return sorted(known, key=lambda index: p_values[index] or 0.0)
 
 
 def minimum_detectable(estimate: Estimate, alpha: float = ALPHA, power: float = POWER) -> float | None:
@@ -112,12 +182,39 @@ def minimum_detectable(estimate: Estimate, alpha: float = ALPHA, power: float = 
     return float(np.sum(quantiles) * estimate.standard_error)
 
 
-def verdict(value: float | None, p_adjusted: float | None, direction: str | None) -> Verdict:
-    """The word for a difference; without a declared margin nothing is ever called equivalent."""
+def adjusted_interval(
+    estimate: Estimate, p: float | None, p_adjusted: float | None
+) -> tuple[float | None, float | None]:
+    """The interval at level 1 - alpha p / p_adjusted: it excludes 0 exactly where p_adjusted < alpha.
+
+    The correction of Holm or of Benjamini and Hochberg multiplies each p by a number; this row's share of
+    alpha is alpha divided by that number.
+
+    Examples
+    --------
+    >>> one = Estimate(2.0, standard_error=1.0, degrees_of_freedom=1e9)
+    >>> [round(end, 2) for end in adjusted_interval(one, 0.0455, 0.0910)]
+    [-0.24, 4.24]
+    """
+    value, error, freedom = estimate.value, estimate.standard_error, estimate.degrees_of_freedom
+    if value is None or error is None or freedom is None or p is None or p_adjusted is None:
+        return None, None
+    share = p / p_adjusted if p_adjusted > 0 else 1.0
+    half = float(special.stdtrit(freedom, 1 - ALPHA * share / 2)) * error
+    return value - half, value + half
+
+
+def verdict(
+    value: float | None,
+    p_adjusted: float | None,
+    direction: str | None,
+    equivalent: bool = False,
+) -> Verdict:
+    """The word for a difference; `equivalent`: it was shown to lie within a declared margin."""
     if direction is None:
-        return "not judged"
+        return "equivalent" if equivalent else "not judged"
     if value is None or p_adjusted is None or p_adjusted >= ALPHA:
-        return "inconclusive"
+        return "equivalent" if equivalent else "inconclusive"
     return "better" if (value > 0) == (direction == "max") else "worse"
 
 
@@ -137,21 +234,64 @@ def judge(
     estimates: Sequence[Estimate],
     directions: Sequence[str | None],
     rounding: Sequence[float] | Array | None = None,
+    margins: Sequence[float | None] | None = None,
+    correction: Correction = "holm",
 ) -> list[Difference]:
-    """Test one family of differences together: Holm over all that are larger than `rounding`."""
+    """Test one family of differences together.
+
+    Parameters
+    ----------
+    estimates, directions
+        The differences, and which way is better (`None`: neither).
+    rounding
+        Differences no larger than this are not tested and do not count in the correction.
+    margins
+        The largest difference that does not matter, per row; without one nothing is called equivalent.
+    correction
+        `holm`, or `bh` for exploratory rows.
+    """
     floors = rounding if rounding is not None else [0.0] * len(estimates)
+    limits = margins if margins is not None else [None] * len(estimates)
     skipped = [negligible(one, floor) and floor > 0 for one, floor in zip(estimates, floors, strict=True)]
+    correct = CORRECTIONS[correction]
     raw = [None if skip else p_value(one) for one, skip in zip(estimates, skipped, strict=True)]
-    adjusted = holm(raw)
+    tested = list(zip(estimates, limits, skipped, strict=True))
+    corrected = [
+        correct(raw),
+        correct([None if m is None or s else p_equivalence(e, m) for e, m, s in tested]),
+        correct([None if m is None or s else p_material(e, m) for e, m, s in tested]),
+    ]
     return [
-        Difference(
-            one,
-            p,
-            p_adjusted,
-            verdict(one.value, p_adjusted, None if skip else direction),
-            None if skip else minimum_detectable(one),
-        )
-        for one, p, p_adjusted, direction, skip in zip(
-            estimates, raw, adjusted, directions, skipped, strict=True
+        Difference(one, None, None, "not judged", None, correction=correction, margin=margin)
+        if skip
+        else _judged(one, direction, margin, (p, *adjusted), correction)
+        for (one, margin, skip), direction, p, *adjusted in zip(
+            tested, directions, raw, *corrected, strict=True
         )
     ]
+
+
+def _judged(
+    estimate: Estimate,
+    direction: str | None,
+    margin: float | None,
+    found: tuple[float | None, ...],
+    correction: Correction,
+) -> Difference:
+    """`found`: p raw and corrected, then the corrected ones of equivalence and of a material difference."""
+    p, p_adjusted, inside, beyond = found
+    word = verdict(estimate.value, p_adjusted, direction, inside is not None and inside < ALPHA)
+    low, high = adjusted_interval(estimate, p, p_adjusted)
+    return Difference(
+        estimate,
+        p,
+        p_adjusted,
+        word,
+        minimum_detectable(estimate),
+        correction=correction,
+        adjusted_low=low,
+        adjusted_high=high,
+        margin=margin,
+        p_equivalence=inside,
+        material=beyond < ALPHA if beyond is not None and word in ("better", "worse") else None,
+    )

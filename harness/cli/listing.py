@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from harness.specs import load_suite
+from harness.suite import load_suite
 from registry.ablation import changed_factors, children
 from registry.catalog import Catalogue, suite_files
 from registry.contracts import StrategyCard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.run import Request
-from harness.specs import Suite, load_suite, read_toml
+from harness.request import Request
+from harness.resources import parse_resources
+from harness.suite import Suite, load_suite, read_toml
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -66,10 +68,15 @@ def suite_options(command: Command) -> Command:
             help=f"Cohorts and weights shared by runs.  [default: ${CACHE_VARIABLE}, else the user's cache]",
         ),
         click.option(
+            "--resources",
+            metavar="KEY=VALUE,...",
+            help="Per trial, over the suite's: gpus=0.5,memory=8GiB,pretrain.gpus=1,time_limit_seconds=600.",
+        ),
+        click.option(
             "--gpus",
             type=click.FloatRange(min=0),
             metavar="SHARE",
-            help="GPUs per trial; a fraction lets trials share one.",
+            help="Short for --resources gpus=SHARE; a fraction lets trials share one.",
         ),
     ]
     for option in reversed(options):
@@ -86,8 +93,11 @@ def request_from(
     plugins: tuple[str, ...],
     output: Path | None,
     cache: Path | None,
+    resources: str | None,
     gpus: float | None,
     workers: int = 1,
+    executor: str = "tune",
+    address: str = "local",
 ) -> Request:
     """Turn the values of `suite_options` into a request.
 
@@ -96,19 +106,22 @@ def request_from(
     InputError
         If a file is missing or wrong.
     """
-    chosen = _suite(suite, strategies, tasks, cohort, gpus)
+    needs = parse_resources(resources or "") | ({} if gpus is None else {"gpus": gpus})
+    chosen = _suite(suite, strategies, tasks, cohort, needs)
     return Request(
         suite=chosen,
         plugins=absolute_plugins(plugins),
         output=output or Path("runs") / chosen.name,
         cache=(cache or default_cache()).expanduser().resolve(),
         workers=workers,
-        command=" ".join(["harness", *sys.argv[1:]]),
+        executor=executor,
+        address=address,
+        command=shlex.join(["harness", *sys.argv[1:]]),
     )
 
 
 def _suite(
-    name: str, strategies: str | None, tasks: str | None, cohort: str | None, gpus: float | None
+    name: str, strategies: str | None, tasks: str | None, cohort: str | None, resources: dict[str, Any]
 ) -> Suite:
     suite = load_suite(name)
     table = None
@@ -116,7 +129,9 @@ def _suite(
         table = read_toml(Path(cohort), kind="cohort")
         if set(table) == {"cohort"}:
             table = table["cohort"]
-    return suite.narrowed(strategies=_names(strategies), tasks=_names(tasks), cohort=table, gpus=gpus)
+    return suite.narrowed(
+        strategies=_names(strategies), tasks=_names(tasks), cohort=table, resources=resources
+    )
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

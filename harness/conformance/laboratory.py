@@ -20,8 +20,11 @@ from typing import Any
 import harness
 from harness.conformance.worker import is_test_file
 from harness.plan import Plan
-from harness.run import Prepared, Request, prepare
-from harness.specs import TrialSpec, parse_suite
+from harness.request import Request
+from harness.resources import TrialResources
+from harness.run import Prepared, prepare
+from harness.specs import TrialSpec
+from harness.suite import parse_suite
 from harness.trial import make_payload
 from registry.catalog import Catalogue
 from registry.contracts import CohortProgress, InputError, SplitSize
@@ -207,6 +210,7 @@ class Laboratory:
     ) -> dict[str, Any]:
         return make_payload(
             spec,
+            arm=spec.strategy or "",
             run=self.folder / place / "run",
             cache=self.cache(place),
             cohort_folder=self.closed_cohort if test_is_closed else self.cohort,
@@ -214,7 +218,7 @@ class Laboratory:
             artifact=artifact,
             draw=None,
             protocols=[],
-            device="cpu",
+            resources=TrialResources(),
             threads=1,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.artifacts import ArtifactStore
+from harness.conditions import Source
 from harness.conformance.finding import Findings
 from harness.conformance.laboratory import SEEDS, Laboratory, Observation
 from harness.conformance.shared import judge_manners, judge_resuming, judge_work
@@ -15,8 +16,8 @@ from registry.contracts import Artifact
 
 def examine_strategy(findings: Findings, laboratory: Laboratory, name: str) -> None:
     """Check the strategy `name`, as far as it works at all."""
-    specs = [laboratory.plan.pretraining[name, seed].spec for seed in SEEDS]
-    card = laboratory.plan.strategies[name].card
+    specs = [laboratory.plan.pretraining[Source(name, seed)].spec for seed in SEEDS]
+    card = laboratory.plan.arms[name].card
     first = laboratory.observe("first", specs)
     mend = "make it run on the tiny data; the artifact has exactly the parts that `provides` declares"
     if not judge_work(findings, first, mend=mend):

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from harness.conditions import Place
 from harness.conformance.finding import Findings
 from harness.conformance.laboratory import SEEDS, Laboratory, Observation
 from harness.conformance.shared import judge_manners, judge_resuming, judge_work
@@ -44,7 +45,7 @@ def examine_task(findings: Findings, laboratory: Laboratory, name: str) -> None:
         not first.failure,
         seen=f"{len(final)} final trials and {len(baselines)} of baselines",
         otherwise=first.failure,
-        mend="predict() and predict_baseline() return Predictions with equally long, finite arrays",
+        mend="predict() and predict_baseline() return Predictions: equally long, finite or with `fallbacks`",
     ):
         return
     _judge_predictions(findings, laboratory, task, final[0])
@@ -76,7 +77,7 @@ def _final_specs(laboratory: Laboratory, name: str, upstream: TrialSpec) -> list
     """Final trials with the declared hyperparameters and every seed, also where the plan would need one."""
     plan = laboratory.plan
     hyperparameters = plan.tasks[name].space.defaults()
-    found = plan.finals(str(upstream.strategy), name, hyperparameters, draw=None, protocols=())
+    found = plan.finals(Place(str(upstream.strategy), name), hyperparameters, draw=None, protocols=())
     spec = next(trial.spec for trial in found if trial.spec.upstream == (upstream.key,))
     return [dataclasses.replace(spec, seed=seed) for seed in SEEDS]
 

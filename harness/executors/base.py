@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.retries import Room
 from registry.contracts import InputError
 
 
@@ -20,7 +21,8 @@ class Event:
     Parameters
     ----------
     outcome
-        What `harness.trial.execute` returned; a worker that was lost gives `status` `failed` and `error`.
+        What `harness.trial.execute` returned; a worker that was lost gives `status` `lost` (or
+        `out_of_memory` where that is known to be why) and `error`.
     """
 
     key: str
@@ -33,6 +35,10 @@ class Executor(Protocol):
     @property
     def capacity(self) -> int:
         """How many trials may be submitted and not yet over at one time."""
+
+    @property
+    def room(self) -> Room:
+        """The most that one trial may ask for; known once started."""
 
     def start(self, trials: int) -> None:
         """Get ready to run about `trials` trials; called once, before the first `submit`."""

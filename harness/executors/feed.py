@@ -27,18 +27,17 @@ class Feed:
     Attributes
     ----------
     ended
-        (key, outcome) of each trial that is over, outcome `None` where its worker was lost; an exception
-        if the Tuner ended by itself.
+        (key, outcome) of each trial that is over; an exception if the Tuner ended by itself.
     """
 
     _feeds: dict[int, Feed] = {}  # noqa: RUF012 - shared on purpose
 
     def __init__(self, *, warm_up: int, folder: Path) -> None:
-        self.ended: queue.Queue[tuple[str, dict[str, Any] | None] | BaseException] = queue.Queue()
+        self.ended: queue.Queue[tuple[str, dict[str, Any]] | BaseException] = queue.Queue()
         self.number = len(self._feeds)
         self._feeds[self.number] = self
         self._condition = threading.Condition()
-        self._waiting: deque[tuple[str, str]] = deque()
+        self._waiting: deque[tuple[str, str, dict[str, float]]] = deque()
         self._running: dict[str, str | None] = {}
         self._closed = False
         self._warm_up = self._warm_up_left = warm_up
@@ -50,10 +49,10 @@ class Feed:
         """The feed of this number."""
         return cls._feeds[number]
 
-    def submit(self, key: str, payload: str) -> None:
-        """Called by the driver: run this trial."""
+    def submit(self, key: str, payload: str, resources: dict[str, float]) -> None:
+        """Called by the driver: run this trial with these resources, by the names that Ray gives them."""
         with self._condition:
-            self._waiting.append((key, payload))
+            self._waiting.append((key, payload, resources))
             self._condition.notify_all()
 
     def take(self, trial_id: str) -> dict[str, Any] | None:
@@ -74,12 +73,14 @@ class Feed:
             if self._warm_up_left:
                 self._warm_up_left -= 1
                 self._running[trial_id] = None
-                return {"warm_up": self._warm_up, "folder": str(self._folder), "name": trial_id}
-            key, payload = self._waiting.popleft()
+                resources = self._waiting[0][2]
+                warm_up = {"warm_up": self._warm_up, "folder": str(self._folder), "name": trial_id}
+                return {**warm_up, "resources": resources}
+            key, payload, resources = self._waiting.popleft()
             self._running[trial_id] = key
-            return {"payload": payload}
+            return {"payload": payload, "resources": resources}
 
-    def give_back(self, trial_id: str, outcome: dict[str, Any] | None) -> None:
+    def give_back(self, trial_id: str, outcome: dict[str, Any]) -> None:
         """Called by the Tuner: `trial_id` is over."""
         with self._condition:
             key = self._running.pop(trial_id, None)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.executors.base import Event
+from harness.retries import Room
 from harness.trial import execute
 
 
@@ -14,6 +15,7 @@ class InlineExecutor:
     """Runs each trial when its event is asked for."""
 
     capacity = 1
+    room = Room()  # one process: nothing is set aside, so nothing larger can be given
 
     def __init__(self) -> None:
         self._queue: deque[Mapping[str, Any]] = deque()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.executors.base import Event
+from harness.retries import Room
 
 Payload = Mapping[str, Any]
 
@@ -23,6 +24,8 @@ class SimulatedExecutor:
         What it returns.
     slots
         How many run at once.
+    room
+        The most that one trial may ask for.
 
     Attributes
     ----------
@@ -39,8 +42,10 @@ class SimulatedExecutor:
         seconds: Callable[[Payload], float],
         outcome: Callable[[Payload], Mapping[str, Any]],
         slots: int = 2,
+        room: Room | None = None,
     ) -> None:
         self.capacity = slots
+        self.room = room or Room()
         self.clock = 0.0
         self.busy_seconds = 0.0
         self.log: list[tuple[float, float, str]] = []

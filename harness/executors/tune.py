@@ -22,13 +22,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.executors.base import Event, WorkersUnavailableError
 from harness.executors.feed import Feed
-from harness.specs import Resources
+from harness.resources import Resources, TrialResources
+from harness.retries import Room
 
 #: Set before Ray is imported, everywhere.
 ENVIRONMENT = {
@@ -47,7 +48,6 @@ LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 TEMPORARY = Path("/tmp")  # noqa: S108
 OBJECT_STORE_BYTES = 100 * 2**20
-WORKER_LOSSES = 2
 
 
 class TuneExecutor:
@@ -56,7 +56,7 @@ class TuneExecutor:
     Parameters
     ----------
     resources
-        What one trial needs.
+        What trials need.
     workers
         Processors to use in local mode.
     address
@@ -66,6 +66,7 @@ class TuneExecutor:
     def __init__(self, resources: Resources, *, workers: int, address: str = "local") -> None:
         self.capacity = 1
         self.slots = 1
+        self.room = Room()
         self._resources = resources
         self._workers = workers
         self._address = address
@@ -98,7 +99,8 @@ class TuneExecutor:
         """Hand a trial to the Tuner."""
         if self._feed is None:
             raise RuntimeError("start the executor first")
-        self._feed.submit(payload["key"], json.dumps(payload))
+        given = TrialResources(**payload["resources"])
+        self._feed.submit(payload["key"], json.dumps(payload), ray_resources(given))
 
     def next_event(self, timeout_seconds: float) -> Event | None:
         """Wait for the next trial to end.
@@ -119,13 +121,7 @@ class TuneExecutor:
                 f"Ray stopped: {type(ended).__name__}: {ended}",
                 mend="give the same command again to go on, or use --executor inline",
             ) from ended
-        key, outcome = ended
-        if outcome is None:
-            outcome = {
-                "status": "failed",
-                "error": f"its worker was lost {WORKER_LOSSES + 1} times (killed, or out of memory)",
-            }
-        return Event(key, outcome)
+        return Event(*ended)
 
     def stop(self) -> None:
         """End the Tuner and Ray; trials that still run are abandoned."""
@@ -172,21 +168,23 @@ class TuneExecutor:
                     f"Ray does not start at {self._address!r}: {type(error).__name__}: {error}",
                     mend="see `harness doctor`, or use --executor inline",
                 ) from error
-        self.slots = self._slots(ray.cluster_resources())
+        self._take_stock([node["Resources"] for node in ray.nodes() if node["Alive"]])
 
-    def _slots(self, available: Mapping[str, float]) -> int:
-        """How many trials fit at once."""
-        shares = [available.get("CPU", 0) / self._resources.cpus]
-        if self._resources.gpus:
-            shares.append(available.get("GPU", 0) / self._resources.gpus)
-        slots = math.floor(min(shares) + 1e-9)
-        if slots < 1:
-            raise WorkersUnavailableError(
-                f"one trial needs {self._resources.cpus:g} CPUs and {self._resources.gpus:g} GPUs, there are "
-                f"{available.get('CPU', 0):g} and {available.get('GPU', 0):g}",
-                mend="lower [resources] in the suite, --gpus, or raise --workers",
-            )
-        return slots
+    def _take_stock(self, nodes: Sequence[Mapping[str, float]]) -> None:
+        """See what the nodes have: how many trials fit at once, and the most that one may ask for."""
+        shapes = [ray_resources(shape) for shape in self._resources.shapes]
+        for shape, needed in zip(shapes, self._resources.shapes, strict=True):
+            if not slots_on(nodes, shape):
+                there = " or ".join(sorted({_stock(node) for node in nodes})) or "nothing"
+                raise WorkersUnavailableError(
+                    f"one trial needs {needed.described}, a node has {there}",
+                    mend="lower [resources] in the suite or --resources, or raise --workers",
+                )
+        self.slots = max(slots_on(nodes, shape) for shape in shapes)
+        self.room = Room(
+            memory_bytes=int(max(node.get("memory", 0) for node in nodes)),
+            gpus=max(node.get("GPU", 0) for node in nodes),
+        )
 
     def _tune(self, feed: Feed) -> None:
         """The Tuner's whole life, in its own thread."""
@@ -195,12 +193,35 @@ class TuneExecutor:
             with _quiet_loggers():
                 worker.run_tuner(
                     feed,
-                    resources={"cpu": self._resources.cpus, "gpu": self._resources.gpus},
                     folder=self._folder,
-                    worker_losses=WORKER_LOSSES,
                 )
         except BaseException as error:  # whatever ends this thread must reach the driver's
             feed.ended.put(error)
+
+
+def ray_resources(given: TrialResources) -> dict[str, float]:
+    """The names and numbers by which Ray knows what a trial is given."""
+    wanted = {"CPU": given.cpus, "GPU": given.gpus, "memory": float(given.memory_bytes or 0)}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
+def slots_on(nodes: Sequence[Mapping[str, float]], needed: Mapping[str, float]) -> int:
+    """How many trials that need so much run at once, each on one node.
+
+    Examples
+    --------
+    >>> slots_on([{"CPU": 8, "GPU": 1}, {"CPU": 8}], {"CPU": 1, "GPU": 0.25})
+    4
+    """
+    return sum(
+        math.floor(min(node.get(name, 0) / amount for name, amount in needed.items()) + 1e-9)
+        for node in nodes
+    )
+
+
+def _stock(node: Mapping[str, float]) -> str:
+    memory = int(node.get("memory", 0)) or None
+    return TrialResources(node.get("CPU", 0), node.get("GPU", 0), memory).described
 
 
 def local_ray_answers() -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig
+from ray.exceptions import OutOfMemoryError
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from harness.executors.feed import Feed
@@ -17,6 +20,9 @@ from harness.trial import execute
 #: The Tuner never runs out of trials by itself: the searcher ends it.
 ENDLESS = 10**9
 WARM_UP_SECONDS = 60.0
+#: Ray's words where its memory monitor ended a worker. ("OOM" alone is in its words for any dead worker.)
+MEMORY_PRESSURE = re.compile(r"memory usage threshold|memory pressure|running low on memory")
+WORKER_EXIT = re.compile(r"(?:node|actor|worker|task)[^.]*\bdied\b[^.]*", re.IGNORECASE)
 
 
 class TrialTrainable(tune.Trainable):
@@ -34,7 +40,7 @@ class TrialTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run the trial; an exception in it is in the outcome, so only a lost worker is Ray's failure."""
         if "payload" in self._told:
-            outcome = execute(json.loads(self._told["payload"]))
+            outcome = execute(json.loads(self._told["payload"]), expendable=True)
             return {"done": True, "outcome": json.dumps(outcome, default=str)}
         _wait_for_all(Path(self._told["folder"]), self._told["name"], self._told["warm_up"])
         return {"done": True, "outcome": "{}"}
@@ -70,9 +76,9 @@ class FeedSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Hand the outcome back."""
-        outcome = json.loads(result["outcome"]) if result and not error else None
-        Feed.numbered(self._feed).give_back(trial_id, outcome)
+        """Hand the outcome back; of a trial that was lost, `LossCallback` knows more."""
+        if result is not None and not error:
+            Feed.numbered(self._feed).give_back(trial_id, json.loads(result["outcome"]))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal is the truth."""
@@ -81,10 +87,34 @@ class FeedSearcher(Searcher):
         """Nothing."""
 
 
-def run_tuner(feed: Feed, *, resources: dict[str, float], folder: Path, worker_losses: int) -> None:
-    """Run one Tuner until the feed is closed."""
+class LossCallback(Callback):
+    """Hands back what is known of a trial whose worker was lost; pickled by Tune, like the searcher."""
+
+    def __init__(self, feed: int) -> None:
+        self._feed = feed
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Say whether it was memory; Ray kills the largest worker of a node that runs out."""
+        error = trial.get_pickled_error() or trial.get_error()
+        text = " ".join(str(error).split())
+        memory = isinstance(error, OutOfMemoryError) or bool(MEMORY_PRESSURE.search(text))
+        outcome = {
+            "status": "out_of_memory" if memory else "lost",
+            "error": "Ray ended it because its node ran out of memory" if memory else _reason(text),
+        }
+        Feed.numbered(self._feed).give_back(trial.trial_id, outcome)
+
+
+def _reason(text: str) -> str:
+    """What is specific in Ray's long message about a dead worker."""
+    found = WORKER_EXIT.search(text)
+    return found[0] if found else text[:200]
+
+
+def run_tuner(feed: Feed, *, folder: Path) -> None:
+    """Run one Tuner until the feed is closed; the driver decides what is tried again."""
     tuner = tune.Tuner(
-        tune.with_resources(TrialTrainable, resources),
+        tune.with_resources(TrialTrainable, lambda config: tune.PlacementGroupFactory([config["resources"]])),
         tune_config=tune.TuneConfig(
             num_samples=ENDLESS,
             search_alg=FeedSearcher(feed.number),
@@ -96,7 +126,8 @@ def run_tuner(feed: Feed, *, resources: dict[str, float], folder: Path, worker_l
             name="tune",
             storage_path=str(folder),
             verbose=0,
-            failure_config=FailureConfig(max_failures=worker_losses),
+            failure_config=FailureConfig(max_failures=0),
+            callbacks=[LossCallback(feed.number)],
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
         ),
     )

@@ -2,7 +2,7 @@
 
 from registry.contracts.artifact import Artifact, Weights
 from registry.contracts.context import TrialContext
-from registry.contracts.domain import Check, CohortProgress, CohortReference, Domain, SplitSize
+from registry.contracts.domain import Check, CohortProgress, CohortReference, Domain, Probe, SplitSize
 from registry.contracts.errors import DataError, InputError, TestSplitClosedError
 from registry.contracts.space import Space, choice, loguniform, uniform
 from registry.contracts.strategy import Strategy, StrategyCard, strategy
@@ -30,6 +30,7 @@ __all__ = [
     "Panel",
     "Predictions",
     "PrimaryEndpoint",
+    "Probe",
     "PublishedValue",
     "Row",
     "Space",

@@ -6,7 +6,13 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from registry.contracts.artifact import Artifact
+from registry.contracts.tables import Direction
+
+if TYPE_CHECKING:
+    from registry.contracts.context import TrialContext
 
 CohortProgress = Callable[[int, int, str], None]
 #: A line of `harness doctor`: name, whether it is well, what was found, and the mend where it is not.
@@ -43,6 +49,31 @@ class SplitSize:
     scans: int
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A cheap score of pretrained weights on the validation split, the same for every arm.
+
+    It chooses hyperparameters of pretraining, so it must mean the same whoever made the weights: losses of
+    pretraining differ from strategy to strategy and cannot do that.
+
+    Parameters
+    ----------
+    label
+        How tables call it.
+    direction
+        Whether it should be large (`max`) or small (`min`).
+    needs
+        Parts that an artifact must have.
+    summary
+        What it measures, in one sentence.
+    """
+
+    label: str
+    direction: Direction
+    needs: frozenset[str]
+    summary: str = ""
+
+
 class Domain(abc.ABC):
     """Everything the engine needs to know about a kind of data."""
 
@@ -54,6 +85,8 @@ class Domain(abc.ABC):
     libraries: tuple[str, ...] = ()
     #: Folder of what `harness new` fills in, `strategy.py.txt` and `task.py.txt`, if there is one.
     templates: Path | None = None
+    #: What may choose hyperparameters of pretraining, by name; the first one unless a suite says otherwise.
+    probes: Mapping[str, Probe] = {}
 
     @abc.abstractmethod
     def check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +111,10 @@ class Domain(abc.ABC):
     @abc.abstractmethod
     def open_split(self, folder: Path, part: str, split: str) -> Any:
         """Open one split of a verified cohort."""
+
+    def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
+        """Score `artifact` with one of `probes`: learn on the train split, judge on the validation split."""
+        raise ValueError(f"domain {self.name!r} has no probe {name!r}")
 
     def tiny_suite(self) -> Mapping[str, Any]:
         """A suite's tables with data and settings so small that a run takes seconds, for `harness check`.

@@ -23,6 +23,9 @@ class Distribution(Protocol):
     def at(self, quantile: float) -> object:
         """The value at `quantile` in [0, 1)."""
 
+    def position(self, value: object) -> float | None:
+        """Where in the range `value` lies, from 0 to 1; `None` where a range has no ends."""
+
     def describe(self) -> str:
         """The range in words, for plans and reports."""
 
@@ -42,6 +45,10 @@ class LogUniform:
     def at(self, quantile: float) -> float:
         """The value at `quantile` in [0, 1)."""
         return math.exp(math.log(self.low) + quantile * math.log(self.high / self.low))
+
+    def position(self, value: object) -> float | None:
+        """Where between the ends the logarithm of `value` lies, from 0 to 1."""
+        return math.log(float(value) / self.low) / math.log(self.high / self.low)  # type: ignore[arg-type]
 
     def describe(self) -> str:
         """The range in words."""
@@ -64,6 +71,10 @@ class Uniform:
         """The value at `quantile` in [0, 1)."""
         return self.low + quantile * (self.high - self.low)
 
+    def position(self, value: object) -> float | None:
+        """Where between the ends `value` lies, from 0 to 1."""
+        return (float(value) - self.low) / (self.high - self.low)  # type: ignore[arg-type]
+
     def describe(self) -> str:
         """The range in words."""
         return f"uniform {self.low:g} to {self.high:g}"
@@ -83,6 +94,10 @@ class Choice:
     def at(self, quantile: float) -> object:
         """The value at `quantile` in [0, 1)."""
         return self.options[min(int(quantile * len(self.options)), len(self.options) - 1)]
+
+    def position(self, value: object) -> float | None:
+        """Nothing: options have no order and no ends."""
+        return None
 
     def describe(self) -> str:
         """The options in words."""

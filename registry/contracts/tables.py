@@ -21,17 +21,17 @@ class Statistic:
     Parameters
     ----------
     name
-        `r2`, `r2_pearson`, `rmse`, `bias` (of target and prediction, per measure), or `mean` (of a score
-        per scan).
+        Of target and prediction, per measure: `r2`, `r2_pearson`, `rmse`, `mae`, `bias`, `slope` (of
+        predictions over targets), `ccc` (Lin's concordance); or `mean` (of a score per scan).
     label
         Column heading.
     direction
-        Which way is better; `None` where neither is (a bias is best at zero).
+        Which way is better; `None` where neither is (a bias is best at zero, a slope at one).
     decimals
         Digits after the point.
     """
 
-    name: Literal["r2", "r2_pearson", "rmse", "bias", "mean"]
+    name: Literal["r2", "r2_pearson", "rmse", "mae", "bias", "slope", "ccc", "mean"]
     label: str
     direction: Direction | None
     decimals: int = 2
@@ -72,6 +72,23 @@ class PublishedValue:
 
 
 @dataclass(frozen=True)
+class Closure:
+    """Measures that should add up to another one, such as fat, lean and bone mineral to the mass.
+
+    Parameters
+    ----------
+    label
+        How the sum reads.
+    parts, whole
+        Keys of rows; all of one unit.
+    """
+
+    label: str
+    parts: tuple[str, ...]
+    whole: str
+
+
+@dataclass(frozen=True)
 class TableLayout:
     """One comparison table.
 
@@ -85,6 +102,12 @@ class TableLayout:
         Values to show beside ours, and where they were printed.
     footnotes
         What a reader must know to compare.
+    margins
+        The largest difference between two arms that does not matter, declared before any run, in the
+        statistic's unit: `"<statistic>"` for all rows, `"<statistic>.<row key>"` for one. A suite's
+        `[margins.<task>]` has precedence. Without a margin nothing is ever called equivalent.
+    closures
+        Sums that predictions should respect; their residuals are shown.
     """
 
     key: str
@@ -96,6 +119,8 @@ class TableLayout:
     published: tuple[PublishedValue, ...] = ()
     published_source: str = ""
     footnotes: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
+    closures: tuple[Closure, ...] = ()
 
 
 @dataclass(frozen=True)

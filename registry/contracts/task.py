@@ -82,7 +82,11 @@ class Predictions:
     scans
         (n,) scan identifiers.
     targets, predictions
-        Measure name to (n,) arrays; the same names in both.
+        Measure name to (n,) arrays; the same names in both. A prediction that could not be made is NaN and
+        has a fallback; a scan without a target (NaN) is not judged by this measure and leaves no record.
+    fallbacks
+        Measure name to the mean over the train split, which stands in for a prediction that could not be
+        made where the report fills gaps; required of every measure with a NaN prediction.
     scores
         Metric name to (n,) arrays: one number per scan (PSNR of a reconstruction).
     """
@@ -92,12 +96,14 @@ class Predictions:
     targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     predictions: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     scores: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    fallbacks: Mapping[str, float] = field(default_factory=dict)
 
 
 class Task(abc.ABC):
     """What is learned from initial weights and how it is judged.
 
-    Required: `fit`, `predict`, `layouts`. Optional: `space`, `applies`, `fit_baseline`, `exhibits`.
+    Required: `fit`, `predict`, `layouts`. Optional: `space`, `applies`, `fit_baseline`,
+    `predict_baseline`, `exhibits`.
     """
 
     card: ClassVar[TaskCard]
@@ -134,8 +140,8 @@ class Task(abc.ABC):
     def predict_baseline(
         self, name: str, context: TrialContext, model: FittedModel, split: Any
     ) -> Predictions:
-        """Predict with a fitted baseline."""
-        raise ValueError(f"task {self.card.name!r} has no baseline {name!r}")
+        """Predict with a fitted baseline; as with any other model unless a task says otherwise."""
+        return self.predict(context, model, split)
 
     def exhibits(self, context: TrialContext, model: FittedModel, split: Any) -> Sequence[Exhibit]:
         """Pictures of a few test scans, the same scans for every arm."""

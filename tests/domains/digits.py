@@ -334,11 +334,6 @@ class Redrawing(Task):
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
         return self._scored(context, context.open_split("labelled", "train").images.mean(axis=0))
 
-    def predict_baseline(
-        self, name: str, context: TrialContext, model: FittedModel, split: Split
-    ) -> Predictions:
-        return self.predict(context, model, split)
-
     def layouts(self) -> Sequence[TableLayout]:
         rows = (Row("psnr", "PSNR", unit="dB", direction="max"), Row("mae", "Mean error", direction="min"))
         statistic = Statistic("mean", "mean", None)

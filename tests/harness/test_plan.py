@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from harness.conditions import Place, Source
 from harness.plan import make_plan
 from registry.contracts import InputError, Space, loguniform, uniform
 from tests.harness.toys import toy_catalogue, toy_plan, toy_strategy, toy_suite, toy_task
@@ -15,7 +16,7 @@ from tests.harness.toys import toy_catalogue, toy_plan, toy_strategy, toy_suite,
 def test_every_arm_of_a_task_gets_the_same_draws() -> None:
     plan = toy_plan(3, 2, budget={"draws": 5})
     for task in ("t0", "t1"):
-        drawn = [[t.spec.hyperparameters for t in plan.tuning[s, task]] for s in ("s0", "s1", "s2")]
+        drawn = [[t.spec.hyperparameters for t in plan.tuning[Place(s, task)]] for s in ("s0", "s1", "s2")]
         assert drawn[0] == drawn[1] == drawn[2]
         assert len({d["rate"] for d in drawn[0]}) == 5
 
@@ -34,10 +35,10 @@ def test_more_budget_or_one_more_hyperparameter_moves_no_draw() -> None:
 
 def test_pretraining_is_shared_by_tasks_and_nested_over_seeds() -> None:
     plan = toy_plan(2, 3, seeds={"pretraining": [4, 5], "final": [0, 1, 2]})
-    assert set(plan.pretraining) == {("s0", 4), ("s0", 5), ("s1", 4), ("s1", 5)}
+    assert set(plan.pretraining) == {Source(arm, seed) for arm in ("s0", "s1") for seed in (4, 5)}
     upstream = {trial.spec.upstream for trials in plan.tuning.values() for trial in trials}
-    assert upstream == {(plan.pretraining["s0", 4].key,), (plan.pretraining["s1", 4].key,)}
-    finals = list(plan.finals("s0", "t0", {}, draw=0, protocols=("tuned",)))
+    assert upstream == {(plan.pretraining[Source("s0", 4)].key,), (plan.pretraining[Source("s1", 4)].key,)}
+    finals = list(plan.finals(Place("s0", "t0"), {}, draw=0, protocols=("tuned",)))
     assert [(t.spec.pretraining_seed, t.spec.seed) for t in finals] == [
         (p, s) for p in (4, 5) for s in (0, 1, 2)
     ]
@@ -46,7 +47,7 @@ def test_pretraining_is_shared_by_tasks_and_nested_over_seeds() -> None:
 
 def test_tuning_uses_its_own_seed() -> None:
     plan = toy_plan(1, 1, seeds={"tuning": 77})
-    assert {trial.spec.seed for trial in plan.tuning["s0", "t0"]} == {77}
+    assert {trial.spec.seed for trial in plan.tuning[Place("s0", "t0")]} == {77}
 
 
 def test_a_task_without_space_has_no_tuning_and_one_set_of_finals_for_both_protocols() -> None:
@@ -84,7 +85,7 @@ def test_cells_that_do_not_apply_say_why_and_cost_nothing() -> None:
         ("apart", False, "encoder and generator of apart were not trained together"),
         ("net", False, "net has no generator"),
     ]
-    assert {strategy for strategy, _ in plan.pretraining} == {"vae"}
+    assert {source.arm for source in plan.pretraining} == {"vae"}
 
 
 def test_weights_that_need_no_data_are_shared_between_cohorts() -> None:
@@ -92,9 +93,9 @@ def test_weights_that_need_no_data_are_shared_between_cohorts() -> None:
     catalogue = toy_catalogue(strategies, [toy_task("t")])
     suite = toy_suite(["net", "vae"], ["t"])
     one, two = (make_plan(suite, catalogue, settings={}, cohort=c) for c in ("one", "two"))
-    assert one.pretraining["net", 0].key == two.pretraining["net", 0].key
-    assert one.pretraining["vae", 0].key != two.pretraining["vae", 0].key
-    assert one.tuning["net", "t"][0].key != two.tuning["net", "t"][0].key
+    assert one.pretraining[Source("net", 0)].key == two.pretraining[Source("net", 0)].key
+    assert one.pretraining[Source("vae", 0)].key != two.pretraining[Source("vae", 0)].key
+    assert one.tuning[Place("net", "t")][0].key != two.tuning[Place("net", "t")][0].key
 
 
 def test_names_and_domains_are_checked() -> None:
@@ -115,7 +116,7 @@ def test_a_suite_in_which_nothing_applies_is_refused() -> None:
 def test_planning_imports_no_heavy_library() -> None:
     script = (
         "import sys, harness.outlook, harness.plan, harness.policy\n"
-        "heavy = {'torch', 'ray', 'plotly', 'polars', 'timm', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'ray', 'polars', 'timm', 'sklearn'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.conditions import Source
 from harness.executors.simulated import SimulatedExecutor
 from harness.policy import Outcome, Policy
 from registry.contracts import Space
@@ -76,7 +77,7 @@ def test_arms_are_kept_level() -> None:
 
 def test_an_arm_starts_its_finals_while_another_still_pretrains() -> None:
     plan = toy_plan(2, 1)
-    slow = plan.pretraining["s1", 0].key
+    slow = plan.pretraining[Source("s1", 0)].key
     executor = simulate(Policy(plan), lambda t: 100.0 if t.key == slow else 1.0)
     ends = {key: (start, end) for start, end, key in executor.log}
     policy = Policy(plan)

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.specs import TrialSpec, load_suite, parse_suite
+from harness.conditions import Place
+from harness.resources import TrialResources
+from harness.specs import TrialSpec
+from harness.suite import load_suite, parse_suite
 from registry.contracts import InputError
 from tests.harness.toys import toy_plan, toy_strategy, toy_suite, toy_task
 
@@ -28,7 +31,9 @@ def test_minimal_suite_has_the_documented_defaults() -> None:
     assert suite.seeds.model_dump() == {"draws": 0, "pretraining": (0,), "tuning": 100, "final": (0, 1)}
     assert suite.budget.draws == 3
     assert suite.references == ("a", "b")
-    assert suite.resources.model_dump() == {"cpus": 1, "gpus": 0, "threads": 1}
+    assert suite.resources.model_dump(exclude_defaults=True) == {}
+    assert suite.resources.shapes == (TrialResources(cpus=1, gpus=0),)
+    assert suite.resources.threads == 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,7 @@ def test_identity_ignores_order_of_lists_name_budget_and_protocol(
     smaller, larger = sorted([keys(reference), keys(other)], key=len)
     assert smaller <= larger
     finals = [
-        list(reference.finals("s0", "t0", {"rate": 0.1}, draw=0, protocols=(p,)))
+        list(reference.finals(Place("s0", "t0"), {"rate": 0.1}, draw=0, protocols=(p,)))
         for p in ("matched", "tuned")
     ]
     assert [t.key for t in finals[0]] == [t.key for t in finals[1]]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.schema import suite_schema
-from harness.specs import load_suite
+from harness.suite import load_suite
 from harness.toml import to_toml
 from registry.catalog import suite_files
 from tests.harness.digits_run import PLUGIN, ROOT, SUITE, harness

@@ -21,6 +21,7 @@ from harness.measure import Cost, measured, prepared_process
 from harness.outputs import exhibit_files, prediction_tables
 from harness.plan import Trial
 from harness.policy import Policy
+from harness.resources import TrialResources
 from harness.run import prepare
 from registry.contracts import Exhibit, FittedModel, Panel, Predictions, TestSplitClosedError
 from tests.domains.digits import Digits, Stroke
@@ -112,6 +113,7 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
     chosen = next(trial for trial in policy.trials.values() if choose(trial))
     return trials.make_payload(
         chosen.spec,
+        arm=chosen.arm,
         run=request.output,
         cache=request.cache,
         cohort_folder=prepared.cohort.folder,
@@ -119,7 +121,7 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
         artifact=None,
         draw=chosen.draw,
         protocols=[],
-        device="cpu",
+        resources=TrialResources(),
         threads=1,
     )
 
@@ -211,15 +213,35 @@ def predictions(**changes: Any) -> Predictions:
 def test_records_are_long_and_typed() -> None:
     frames = prediction_tables("k", predictions(scores={"psnr": np.array([30, 31])}))
     assert frames["predictions"].rows() == [
-        ("k", "p", "a", "ink", 1.0, 1.0),
-        ("k", "q", "b", "ink", 2.0, 2.0),
+        ("k", "p", "a", "ink", 1.0, 1.0, None),
+        ("k", "q", "b", "ink", 2.0, 2.0, None),
     ]
     assert frames["scores"].rows() == [("k", "p", "a", "psnr", 30.0), ("k", "q", "b", "psnr", 31.0)]
+
+
+def test_a_prediction_that_could_not_be_made_is_null_beside_its_fallback() -> None:
+    made = predictions(predictions={"ink": np.array([np.nan, 2.0])}, fallbacks={"ink": 1.5})
+    assert prediction_tables("k", made)["predictions"].rows() == [
+        ("k", "p", "a", "ink", 1.0, None, 1.5),
+        ("k", "q", "b", "ink", 2.0, 2.0, 1.5),
+    ]
+
+
+def test_a_scan_without_a_target_leaves_no_record_of_the_measure() -> None:
+    targets = {"ink": np.array([np.nan, 2.0])}
+    made = predictions(targets=targets, predictions={"ink": np.array([np.nan, 2.0])}, fallbacks={"ink": 1.5})
+    assert prediction_tables("k", made)["predictions"]["scan"].to_list() == ["b"]
 
 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
+        ({"fallbacks": {"ink": float("nan")}}, "fallback 'ink' = nan"),
+        ({"fallbacks": {"blot": 1.0}}, "fallback 'blot'"),
+        (
+            {"predictions": {"ink": np.array([1.0, np.inf])}, "fallbacks": {"ink": 1.0}},
+            "prediction 'ink' is not finite for 1 of 2 scans",
+        ),
         (
             {"predictions": {"ink": np.array([1.0, np.nan])}},
             "prediction 'ink' is not finite for 1 of 2 scans",

@@ -14,16 +14,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from harness.executors import WorkersUnavailableError, tune
+from harness.executors import tune
 from harness.executors.feed import Feed
 from harness.executors.tune import TuneExecutor
 from harness.progress import SilentDisplay
 from harness.run import Finished, run_suite
-from harness.specs import Resources
 from tests.harness.digits_run import digits_request, journal, numbers, run_inline, tables
 
 MORTALS = """
-import os, signal
+import os, signal, time
 from tests.domains.digits import RandomProjection
 from registry.contracts import strategy
 
@@ -47,7 +46,23 @@ class Doomed(RandomProjection):
 class Faulty(RandomProjection):
     def pretrain(self, context):
         (context.scratch.parent.parent / f"fault-{os.getpid()}").touch()
+        print("a word before the end")
         raise RuntimeError("my own bug")
+
+@strategy("endless", provides={"encoder"}, domain="digits")
+class Endless(RandomProjection):
+    def pretrain(self, context):
+        (context.scratch.parent.parent / f"endless-{os.getpid()}").touch()
+        time.sleep(600)
+
+@strategy("hungry", provides={"encoder"}, domain="digits")
+class Hungry(RandomProjection):
+    def pretrain(self, context):
+        feasts = context.scratch.parent.parent
+        (feasts / f"feast-{len(list(feasts.glob('feast-*')))}").touch()
+        if len(list(feasts.glob("feast-*"))) < 3:
+            raise MemoryError("no more")
+        return super().pretrain(context)
 """
 
 
@@ -108,10 +123,11 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     folder = tmp_path_factory.mktemp("ray")
     plugin = folder / "mortals.py"
     plugin.write_text(MORTALS)
-    arms = ["principal_components", "random_projection", "mortal", "doomed", "faulty"]
-    request = digits_request(folder, plugins=(plugin,), strategies=arms)
+    arms = ["principal_components", "random_projection", "mortal", "doomed", "faulty", "endless", "hungry"]
+    needs = {"time_limit_seconds": 60.0, "pretrain": {"time_limit_seconds": 3.0}, "memory": "20MiB"}
+    request = digits_request(folder, plugins=(plugin,), strategies=arms, resources=needs)
     watching = Watching()
-    finished = run_suite(request, TuneExecutor(Resources(), workers=2), watching)
+    finished = run_suite(request, TuneExecutor(request.suite.resources, workers=2), watching)
     left = {path.name for path in tune.TEMPORARY.glob(f"harness-{os.getpid()}-*")}
     return folder, finished, watching, left
 
@@ -151,12 +167,33 @@ def test_a_lost_worker_is_retried_a_bug_is_not(session: Session) -> None:
         "mortal": "done",
         "doomed": "failed",
         "faulty": "failed",
+        "endless": "failed",
+        "hungry": "done",
     }
     errors = dict(pretraining.select("strategy", "error").iter_rows())
     assert "its worker was lost 3 times" in errors["doomed"]
     assert errors["faulty"] == "RuntimeError: my own bug"
+    assert errors["endless"].endswith("time limit of 3 s reached")
     assert len(list((folder / "run").glob("death-*"))) == 3
     assert len(list((folder / "run").glob("fault-*"))) == 1
+    assert len(list((folder / "run").glob("endless-*"))) == 1
+
+
+@pytest.mark.ray
+def test_exhausted_memory_is_retried_with_more(session: Session) -> None:
+    retried = [event for event in journal(session[0] / "run") if event["event"] == "retried"]
+    assert Counter(event["reason"] for event in retried) == {"lost": 3, "out_of_memory": 2}
+    sizes = [e["resources"]["memory_bytes"] for e in retried if e["reason"] == "out_of_memory"]
+    assert sizes == [40 * 2**20, 80 * 2**20]
+
+
+@pytest.mark.ray
+def test_what_a_trial_printed_is_in_its_log(session: Session) -> None:
+    run = session[0] / "run"
+    keys = {event["label"]: event["key"] for event in journal(run) if event["event"] == "started"}
+    assert "a word before the end\n" in (run / "logs" / f"{keys['pretrain faulty seed 0']}.log").read_text()
+    attempts = (run / "logs" / f"{keys['pretrain doomed seed 0']}.log").read_text()
+    assert attempts.count("=== pretrain doomed seed 0, ") == 3
 
 
 @pytest.mark.ray
@@ -179,25 +216,18 @@ def test_folders_of_killed_processes_are_removed_others_kept(
     assert left == {made.name, f"harness-{os.getppid()}-abc", "harness-notes-1", "else"}
 
 
-def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(WorkersUnavailableError, match="one trial needs 1 CPUs and 1 GPUs, there are 2 and 0"):
-        TuneExecutor(Resources(gpus=1), workers=2)._slots({"CPU": 2.0})
-
-
-@pytest.mark.parametrize(("gpus", "available", "slots"), [(0.5, 1, 2), (0.25, 2, 8), (0.3, 1, 3), (1, 4, 4)])
-def test_trials_share_gpus_by_fractions(gpus: float, available: float, slots: int) -> None:
-    assert TuneExecutor(Resources(gpus=gpus), workers=1)._slots({"CPU": 16.0, "GPU": available}) == slots
-
-
 def test_the_feed_hands_on_in_order_after_its_warm_up(tmp_path: Path) -> None:
     feed = Feed(warm_up=2, folder=tmp_path)
-    feed.submit("a", "1")
-    feed.submit("b", "2")
-    assert [set(feed.take(f"warm{i}") or {}) for i in range(2)] == [{"warm_up", "folder", "name"}] * 2
-    assert feed.take("t1") == {"payload": "1"}
+    feed.submit("a", "1", {"CPU": 1})
+    feed.submit("b", "2", {"CPU": 2})
+    warm_up = [feed.take(f"warm{i}") or {} for i in range(2)]
+    assert [(set(w), w["resources"]) for w in warm_up] == [
+        ({"warm_up", "folder", "name", "resources"}, {"CPU": 1})
+    ] * 2
+    assert feed.take("t1") == {"payload": "1", "resources": {"CPU": 1}}
     feed.give_back("warm0", {})
     assert feed.ended.empty()
-    assert feed.take("t2") == {"payload": "2"}
+    assert feed.take("t2") == {"payload": "2", "resources": {"CPU": 2}}
     assert feed.take("t3") is None
     feed.give_back("t2", {"status": "done"})
     assert feed.ended.get_nowait() == ("b", {"status": "done"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.plan import Plan, make_plan
 from harness.policy import Outcome, Policy
-from harness.specs import Suite, parse_suite
+from harness.suite import Suite, parse_suite
 from registry.catalog import Catalogue, Entry
 from registry.contracts import PrimaryEndpoint, Space, Strategy, Task, loguniform, strategy, task
 

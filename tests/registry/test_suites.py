@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.specs import load_suite
+from harness.suite import load_suite
 from registry.catalog import suite_files
 from registry.dxa.cohort.specification import CohortSpecification
 from registry.dxa.cohort.splits import plan_cohort

@@ -23,7 +23,8 @@ TITLES = {"imagenet": "ImageNet", "nodxa_vae": "noDXA-VAE", "dxa_vae": "DXA-VAE"
 class Records:
     """What the folder holds; change a field to make another run.
 
-    `noise` is the SD of the prediction error in SDs of the target, per entry.
+    `noise` is the SD of the prediction error in SDs of the target, per entry. Entries in `guessing` predict
+    without looking; those in `unanalysable` make no prediction for this share of the largest people.
     """
 
     patients: int = 60
@@ -35,6 +36,8 @@ class Records:
     simulated: bool = True
     exhibits: bool = True
     failures: bool = True
+    guessing: tuple[str, ...] = ()
+    unanalysable: dict[str, float] = field(default_factory=dict)
     trials: list[dict[str, Any]] = field(default_factory=list)
     predictions: list[pl.DataFrame] = field(default_factory=list)
     scores: list[pl.DataFrame] = field(default_factory=list)
@@ -85,6 +88,9 @@ class Records:
             "threads": 1,
             "cached": False,
             "artifact": "f" * 64 if values.get("strategy") else None,
+            "label_fraction": None,
+            "label_draw": None,
+            "split": 0,
             **values,
         }
         row["key"] = hashlib.sha256(repr(sorted(row.items(), key=lambda item: item[0])).encode()).hexdigest()
@@ -135,6 +141,9 @@ class Records:
                         "draw": best,
                         "validation_score": 1 - self.noise[arm] ** 2,
                         "mean_rank": 1.5 if protocol == "matched" else None,
+                        "label_fraction": None,
+                        "label_draw": None,
+                        "split": 0,
                         "hyperparameters": json.dumps(
                             {"learning_rate": rates[best], "freeze": bool(best % 2)}
                         ),
@@ -175,13 +184,25 @@ class Records:
                         if self.exhibits and seed in (None, self.seeds[0]):
                             self._exhibits(folder / "trials" / key, task, arm)
 
-    def _results(self, key: str, task: str, entry: str, seed: int, tuned: bool = False) -> None:
-        truth = np.random.default_rng(3)
+    def _results(
+        self,
+        key: str,
+        task: str,
+        entry: str,
+        seed: int,
+        tuned: bool = False,
+        *,
+        split: int = 0,
+        harder: float = 1.0,
+    ) -> None:
+        """Test results of a trial; `harder` multiplies the noise, `split` draws other patients."""
+        truth = np.random.default_rng([3, split] if split else 3)
         own = np.random.default_rng([seed, tuned, *entry.encode()])
-        scans = [f"s{i:04d}" for i in range(self.patients * self.scans_per_patient)]
-        patients = [f"p{i // self.scans_per_patient:04d}" for i in range(len(scans))]
+        suffix = f"_{split}" if split else ""
+        scans = [f"s{i:04d}{suffix}" for i in range(self.patients * self.scans_per_patient)]
+        patients = [f"p{i // self.scans_per_patient:04d}{suffix}" for i in range(len(scans))]
         size = truth.normal(size=len(scans))
-        noise = self.noise[entry] * (0.95 if tuned else 1.0)
+        noise = self.noise[entry] * (0.95 if tuned else 1.0) * harder
         if task == "reconstruction":
             for metric, centre, spread in (
                 ("psnr_db", 40 - 12 * noise, 2.0),
@@ -199,7 +220,9 @@ class Records:
             scale, mean = 3.0 + index, 30.0 + 10 * index
             target = mean + scale * (0.9 * size + 0.44 * truth.normal(size=len(scans)))
             error = noise * scale * own.normal(size=len(scans)) + 0.02 * scale * own.normal()
-            prediction = np.full(len(scans), mean) if entry == "mean" else target + error
+            guessed = entry == "mean" or entry in self.guessing
+            prediction = mean + (0.0 if entry == "mean" else error) if guessed else target + error
+            prediction = np.where(self._missing(entry, size), np.nan, prediction + np.zeros(len(scans)))
             self.predictions.append(
                 pl.DataFrame(
                     {
@@ -208,11 +231,16 @@ class Records:
                         "scan": scans,
                         "measure": measure,
                         "target": target,
-                        "prediction": prediction,
+                        "prediction": pl.Series(prediction).fill_nan(None),
+                        "fallback": mean + 0.1 * scale if entry in self.unanalysable else None,
                     },
                     schema=TABLES["predictions"],
                 )
             )
+
+    def _missing(self, entry: str, size: np.ndarray) -> np.ndarray:
+        share = self.unanalysable.get(entry, 0.0)
+        return size > np.quantile(size, 1 - share) if share else np.zeros(len(size), dtype=bool)
 
     def _exhibits(self, folder: Path, task: str, arm: str) -> None:
         if task != "reconstruction":
@@ -299,7 +327,7 @@ class Records:
                     "changes": {"r_image_weight": 0.05} if name == "dxa_vae" else {},
                     "factors": {"kl_weight": 1e-4},
                     "version": "1",
-                    "origin": "registry.toy",
+                    "origin": "built-in",
                     "citation": "",
                     "licence": "Apache-2.0",
                 }

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from reports import RecordsError
-from reports.frame import read_run
-from reports.sample import build_sample, replicates, shared_seeds
+from reports.frame import Run, read_run
+from reports.sample import Sample, build_sample, entries_of, final_trials, replicates, shared_seeds
 from tests.reports.records import MEASURES, Records
 
 
@@ -67,12 +67,18 @@ def test_optional_tables_may_be_absent(folder: Path) -> None:
     assert read_run(folder).curves.is_empty()
 
 
+def sample_of(run: Run) -> Sample | None:
+    trials = final_trials(run, "anthropometry", "matched")
+    entries = [entry.key for entry in entries_of(run, run.tasks["anthropometry"])]
+    return build_sample(run, trials, "predictions", MEASURES, entries)
+
+
 def test_arrays_hold_what_the_long_records_hold(folder: Path) -> None:
     run = read_run(folder)
-    sample = build_sample(run, "anthropometry", "matched", "predictions", MEASURES)
+    sample = sample_of(run)
     assert sample is not None
     assert sample.counts(0) == (12, 24)
-    assert sample.seeds["arm:dxa_vae"] == ((7, 100), (7, 101))
+    assert sample.seeds["arm:dxa_vae"] == ((7, None, 100), (7, None, 101))
     assert sample.values["arm:dxa_vae"].shape == (2, 24, len(MEASURES))
     trial = run.trials.filter(
         (pl.col("strategy") == "dxa_vae") & (pl.col("seed") == 101) & (pl.col("protocols") == ["matched"])
@@ -95,7 +101,7 @@ def test_a_scan_that_one_arm_lacks_counts_for_none(folder: Path) -> None:
     key = run.trials.filter((pl.col("strategy") == "dxa_vae") & (pl.col("seed") == 100))["key"].to_list()
     gone = pl.col("key").is_in(key) & (pl.col("scan") == "s0003") & (pl.col("measure") == "Hip")
     table.filter(~gone).write_parquet(path)
-    sample = build_sample(read_run(folder), "anthropometry", "matched", "predictions", MEASURES)
+    sample = sample_of(read_run(folder))
     assert sample is not None
     assert sample.counts(3) == (12, 23)
     assert sample.left_out(3) == 1
@@ -109,27 +115,28 @@ def test_contradictions_between_trials_are_errors(folder: Path) -> None:
     shifted = pl.when(pl.col("key") == first).then(pl.col("target") + 1).otherwise(pl.col("target"))
     table.with_columns(target=shifted).write_parquet(path)
     with pytest.raises(RecordsError, match="disagree about a target"):
-        build_sample(read_run(folder), "anthropometry", "matched", "predictions", MEASURES)
+        sample_of(read_run(folder))
     pl.concat([table, table.head(1)]).write_parquet(path)
     with pytest.raises(RecordsError, match="twice"):
-        build_sample(read_run(folder), "anthropometry", "matched", "predictions", MEASURES)
+        sample_of(read_run(folder))
     other = pl.when(pl.col("key") == first).then(pl.lit("p9999")).otherwise(pl.col("patient"))
     table.with_columns(patient=other).write_parquet(path)
     with pytest.raises(RecordsError, match="two patients"):
-        build_sample(read_run(folder), "anthropometry", "matched", "predictions", MEASURES)
+        sample_of(read_run(folder))
 
 
 def test_seeds_are_paired_where_both_arms_have_them() -> None:
-    vae = [(7, 1), (7, 2), (7, 3)]
-    assert shared_seeds(vae, [(None, 2), (None, 3), (None, 9)]) == [(1, 0), (2, 1)]
-    several = [(7, 1), (7, 2), (8, 1), (8, 2)]
-    assert shared_seeds(several, [(7, 1), (8, 1)]) == [(0, 0), (2, 1)]
+    vae = [(7, None, 1), (7, None, 2), (7, None, 3)]
+    assert shared_seeds(vae, [(None, None, 2), (None, None, 3), (None, None, 9)]) == [(1, 0), (2, 1)]
+    several = [(7, None, 1), (7, None, 2), (8, None, 1), (8, None, 2)]
+    assert shared_seeds(several, [(7, None, 1), (8, None, 1)]) == [(0, 0), (2, 1)]
     assert shared_seeds(several, vae) is None
-    assert shared_seeds(vae, [(None, None)]) is None
-    assert shared_seeds(vae, [(7, 4), (7, 5)]) is None
+    assert shared_seeds(vae, [(None, None, None)]) is None
+    assert shared_seeds(vae, [(7, None, 4), (7, None, 5)]) is None
 
 
 def test_units_are_pretraining_seeds_where_there_are_several() -> None:
-    assert replicates([(7, 1), (8, 1), (8, 2)]).averaging().tolist() == [[1, 0, 0], [0, 0.5, 0.5]]
-    assert replicates([(None, None)]).kind == "none"
-    assert replicates([(7, None), (8, None)]).kind == "pretraining"
+    nested = replicates([(7, None, 1), (8, None, 1), (8, None, 2)])
+    assert nested.averaging().tolist() == [[1, 0, 0], [0, 0.5, 0.5]]
+    assert replicates([(None, None, None)]).kind == "none"
+    assert replicates([(7, None, None), (8, None, None)]).kind == "pretraining"

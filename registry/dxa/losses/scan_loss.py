@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,91 +12,139 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from registry.dxa.losses.divergence import kl_divergence
-from registry.dxa.losses.perceptual import PerceptualNetwork, distance, layer_scales
-from registry.dxa.losses.r_image import body_mask, r_image
+from registry.dxa.losses.perceptual import PerceptualNetwork, layer_scales
+from registry.dxa.losses.ratios import ratio_images
 from registry.dxa.models.vae import Reconstruction
 
-#: Counts that the network sees as 1, and the range of R that it sees as [0, 1].
+#: Counts that the network sees as 1.
 _COUNTS_SCALE = 10_000.0
-_R_LOW, _R_RANGE = 0.9, 0.8
-#: What masked pixels of an R image show in both images: the R of nothing in the way.
-_R_MASKED = 1.0
 #: Scans over which the layers' scales are measured.
 _SCALE_SCANS = 64
 #: Largest size of the kept features of true scans; beyond it they are computed at every step.
 _CACHE_BYTES = 1_500_000_000
 
 
-class ScanLoss:
-    """Perceptual distance of the raw triplets and of the R images, and the latent's divergence.
+@dataclass(frozen=True)
+class LossFactors:
+    """The factors of a strategy that its loss reads.
 
-    Features of true scans are computed once and kept where memory allows. All stacks of a step go through the
+    Parameters
+    ----------
+    perceptual_weight
+        Of the distance of the two raw triplets, averaged.
+    pixel_weight
+        Of the mean absolute difference of counts.
+    r_image_weight
+        Of the distance of the ratio images, averaged.
+    r_variant, r_offset
+        Which ratios: see `registry.dxa.losses.ratios`.
+    kl_weight
+        Of the latent's divergence.
+    """
+
+    perceptual_weight: float
+    pixel_weight: float
+    r_image_weight: float
+    r_variant: str
+    r_offset: str
+    kl_weight: float
+
+    @classmethod
+    def of(cls, factors: Mapping[str, Any]) -> LossFactors:
+        """Those among all factors of a strategy."""
+        return cls(**{name: factors[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether any term compares features."""
+        return bool(self.perceptual_weight or self.r_image_weight)
+
+
+class ScanLoss:
+    """Distances of raw triplets, ratio images and pixels, and the latent's divergence.
+
+    Features of true scans are computed once and kept where memory allows. All images of a step go through the
     network together.
 
     Parameters
     ----------
     scans
         (n, 6, height, width) true train scans in counts; batches are named by their indices.
-    weights
-        `perceptual_weight` (distance of the two raw triplets, averaged), `r_image_weight` (distance of the
-        masked R images) and `kl_weight`. A weight of zero leaves its term out.
+    factors
+        Terms and weights; a weight of zero leaves its term out, and its images out of the network.
     network
-        What images are compared by.
+        What images are compared by; not needed where no term compares features.
     """
 
-    def __init__(self, scans: Tensor, weights: Mapping[str, float], network: PerceptualNetwork) -> None:
+    def __init__(self, scans: Tensor, factors: LossFactors, network: PerceptualNetwork | None = None) -> None:
         self.scans = scans
-        self.perceptual_weight = weights["perceptual_weight"]
-        self.r_image_weight = weights["r_image_weight"]
-        self.kl_weight = weights["kl_weight"]
+        self.factors = factors
         self.network = network
+        self._ratios = ratio_images(factors.r_variant, factors.r_offset)
         some = scans[:_SCALE_SCANS]
-        self.scales = [layer_scales(layers) for layers in self._layers(some, some)]
-        self._cache = self._cached_targets()
+        (self.pixel_scale,) = layer_scales([some])
+        self.scales: list[list[float]] = []
+        self._cache: list[list[Tensor]] | None = None
+        if factors.needs_network:
+            with torch.no_grad():
+                self.scales = [layer_scales(layers) for layers in self._layers(some, some)]
+                self._cache = self._cached_targets()
 
     def __call__(self, indices: NDArray[np.int64], reconstruction: Reconstruction) -> dict[str, Tensor]:
-        """The weighted terms for the scans with these indices; `perceptual`, `r_image` and `kl`."""
+        """The weighted terms for the scans with these indices; `perceptual`, `r_image`, `pixel`, `kl`."""
         true = self.scans[torch.from_numpy(indices)]
-        targets = self._targets(indices, true)
-        layers = self._layers(reconstruction.scans.float(), true)
-        distances = [
-            distance(target, layer, scale)
-            for target, layer, scale in zip(targets, layers, self.scales, strict=True)
-        ]
-        terms = {"perceptual": self.perceptual_weight * (distances[0] + distances[1]) / 2}
-        if self.r_image_weight:
-            terms["r_image"] = self.r_image_weight * distances[2]
-        if self.kl_weight:
-            terms["kl"] = self.kl_weight * kl_divergence(
-                reconstruction.mean.float(), reconstruction.log_variance.float()
+        made = _exact(reconstruction.scans)
+        terms = self._feature_terms(indices, true, made) if self.factors.needs_network else {}
+        if self.factors.pixel_weight:
+            terms["pixel"] = self.factors.pixel_weight * (made - true).abs().mean() / self.pixel_scale
+        if self.factors.kl_weight:
+            terms["kl"] = self.factors.kl_weight * kl_divergence(
+                _exact(reconstruction.mean), _exact(reconstruction.log_variance)
             )
         return terms
 
-    def stacks(self, scans: Tensor, true: Tensor) -> list[Tensor]:
+    def images(self, scans: Tensor, true: Tensor) -> list[Tensor]:
         """Three-channel images of `scans` as the network sees them; `true` decides what is masked."""
-        images = [scans[:, :3] / _COUNTS_SCALE, scans[:, 3:] / _COUNTS_SCALE]
-        if self.r_image_weight:
-            masked = torch.where(body_mask(true), r_image(scans), _R_MASKED)
-            images.append((masked - _R_LOW) / _R_RANGE)
-        return images
+        found: list[Tensor] = []
+        if self.factors.perceptual_weight:
+            found += [scans[:, :3] / _COUNTS_SCALE, scans[:, 3:] / _COUNTS_SCALE]
+        if self.factors.r_image_weight:
+            found += self._ratios(scans, true)
+        return found
+
+    def _feature_terms(self, indices: NDArray[np.int64], true: Tensor, made: Tensor) -> dict[str, Tensor]:
+        assert self.network is not None  # noqa: S101 - as in `_layers`
+        distances = [
+            self.network.distance(target, layer, scale)
+            for target, layer, scale in zip(
+                self._targets(indices, true), self._layers(made, true), self.scales, strict=True
+            )
+        ]
+        raw = 2 if self.factors.perceptual_weight else 0
+        terms = {}
+        if raw:
+            terms["perceptual"] = self.factors.perceptual_weight * torch.stack(distances[:raw]).mean()
+        if self.factors.r_image_weight:
+            terms["r_image"] = self.factors.r_image_weight * torch.stack(distances[raw:]).mean()
+        return terms
 
     def _layers(self, scans: Tensor, true: Tensor) -> list[list[Tensor]]:
-        """Per stack, its layers; all stacks in one pass."""
-        stacks = self.stacks(scans, true)
-        joint = self.network(torch.cat(stacks))
-        parts = [layer.chunk(len(stacks)) for layer in joint]
-        return [[part[number] for part in parts] for number in range(len(stacks))]
+        """Per image, its layers; all images in one pass."""
+        assert self.network is not None  # noqa: S101 - `needs_network` without one is a mistake of the caller
+        images = self.images(scans, true)
+        joint = self.network(torch.cat(images))
+        parts = [layer.chunk(len(images)) for layer in joint]
+        return [[part[number] for part in parts] for number in range(len(images))]
 
     def _cached_targets(self) -> list[list[Tensor]] | None:
-        with torch.no_grad():
-            one = self._layers(self.scans[:1], self.scans[:1])
-            size = sum(layer.nbytes for layers in one for layer in layers[1:]) * len(self.scans)
-            if size > _CACHE_BYTES:
-                return None
-            batches = [self._layers(batch, batch) for batch in torch.split(self.scans, 16)]
+        one = self._layers(self.scans[:1], self.scans[:1])
+        size = sum(layer.nbytes for layers in one for layer in layers[1:]) * len(self.scans)
+        if size > _CACHE_BYTES:
+            return None
+        batches = [self._layers(batch, batch) for batch in torch.split(self.scans, 16)]
         return [
-            [torch.cat([batch[stack][layer] for batch in batches]) for layer in range(1, len(one[stack]))]
-            for stack in range(len(one))
+            [torch.cat([batch[image][layer] for batch in batches]) for layer in range(1, len(one[image]))]
+            for image in range(len(one))
         ]
 
     def _targets(self, indices: NDArray[np.int64], true: Tensor) -> Sequence[Sequence[Tensor]]:
@@ -102,8 +152,12 @@ class ScanLoss:
             if self._cache is None:
                 return self._layers(true, true)
             chosen = torch.from_numpy(indices)
-            images = self.stacks(true, true)
             return [
                 [image, *(layer[chosen] for layer in layers)]
-                for image, layers in zip(images, self._cache, strict=True)
+                for image, layers in zip(self.images(true, true), self._cache, strict=True)
             ]
+
+
+def _exact(values: Tensor) -> Tensor:
+    """At least single precision: a loss in half of it stops at a thousandth."""
+    return values.float() if values.dtype in {torch.bfloat16, torch.float16} else values

@@ -1,4 +1,4 @@
-"""No pretraining: the untrained encoder that the autoencoders start from."""
+"""No pretraining: the untrained encoder and generator that the autoencoders start from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from registry.contracts import Artifact, Strategy, TrialContext, strategy
 @strategy(
     "random_init",
     title="Random",
-    provides={"encoder"},
+    provides={"encoder", "generator"},
+    version="2",
     domain="dxa",
     factors={"initialisation": "linear regime, batch statistics of train scans"},
     summary="Untrained weights: the initialisation that the autoencoders start from.",
@@ -18,12 +19,11 @@ class RandomInit(Strategy):
 
     def pretrain(self, context: TrialContext) -> Artifact:
         """Draw the weights by the trial's seed and measure batch statistics on train scans."""
-        from registry.dxa.models.weights import weights_of  # noqa: PLC0415
-        from registry.dxa.strategies.start import begin, initial_encoder  # noqa: PLC0415
+        from registry.dxa.strategies.start import begin, initial_autoencoder  # noqa: PLC0415
 
         start = begin(context)
-        encoder = initial_encoder(start, context.seed)
+        vae = initial_autoencoder(start, context.seed)
         return Artifact(
-            parts={"encoder": weights_of(encoder)},
+            parts=vae.parts(),
             metadata={"architecture": start.architecture.metadata(), "source": "random"},
         )

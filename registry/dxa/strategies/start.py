@@ -1,4 +1,4 @@
-"""Where every strategy begins: the settings, the train scans, and the encoder before any training."""
+"""Where every strategy begins: the settings, the train scans, and the networks before any training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from registry.contracts import TrialContext
 from registry.dxa.models.architecture import Architecture
 from registry.dxa.models.encoder import ScanEncoder
 from registry.dxa.models.initialization import calibrate_batch_statistics, start_in_linear_regime
+from registry.dxa.models.vae import ScanVae
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.compute import prepare
 from registry.dxa.training.scans import load_scans
@@ -60,3 +61,18 @@ def initial_encoder(start: Start, seed: int) -> ScanEncoder:
     start_in_linear_regime(encoder.backbone)
     calibrate_batch_statistics(encoder, start.calibration_scans)
     return encoder
+
+
+def initial_autoencoder(start: Start, seed: int) -> ScanVae:
+    """The autoencoder before any training: the encoder of `initial_encoder`, a generator of the mean scan.
+
+    Parameters
+    ----------
+    start, seed
+        As for `initial_encoder`.
+    """
+    vae = ScanVae(
+        start.architecture, initial_encoder(start, seed), torch.from_numpy(start.train_scans).mean(0)
+    )
+    vae.measure_features(start.calibration_scans)
+    return vae

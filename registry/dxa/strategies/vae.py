@@ -1,4 +1,4 @@
-"""Variational autoencoders of scans, without and with the physics of dual energy in their loss."""
+"""Variational autoencoders of scans that differ in the terms of their loss alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ _PAPER = "arXiv 2206.06663"
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
-    factors={"perceptual_weight": 1.0, "r_image_weight": 0.0, "kl_weight": 1e-5},
+    version="2",
+    factors={
+        "perceptual_weight": 1.0,
+        "pixel_weight": 0.0,
+        "r_image_weight": 0.0,
+        "r_variant": "energy",
+        "r_offset": "subtracted",
+        "kl_weight": 1e-5,
+    },
     summary="An autoencoder of scans whose reconstructions are compared by what an ImageNet network sees.",
     citation=_PAPER,
 )
@@ -38,9 +46,39 @@ class NoDxaVae(Strategy):
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
+    version="2",
     changes={"r_image_weight": 0.1},
     summary="The same autoencoder, whose reconstructions must also agree in the ratio of both energies.",
     citation=_PAPER,
 )
 class DxaVae(NoDxaVae):
     """The noDXA-VAE with one factor changed: the R image counts."""
+
+
+@strategy(
+    "dxa_vae_permuted",
+    title="DXA-VAE, permuted",
+    provides={"encoder", "generator"},
+    trained_jointly=frozenset({"encoder", "generator"}),
+    domain="dxa",
+    changes={"r_variant": "phase"},
+    summary=(
+        "A control: the same ratio arithmetic, mask and number of images, but each ratio is taken between "
+        "two phases of one energy, so that no contrast of the two energies is in it."
+    ),
+)
+class DxaVaePermuted(DxaVae):
+    """The DXA-VAE with one factor changed: its ratios have no energy contrast."""
+
+
+@strategy(
+    "vae_pixel",
+    title="Pixel VAE",
+    provides={"encoder", "generator"},
+    trained_jointly=frozenset({"encoder", "generator"}),
+    domain="dxa",
+    changes={"perceptual_weight": 0.0, "pixel_weight": 1.0},
+    summary="The same autoencoder, whose reconstructions are compared count by count.",
+)
+class VaePixel(NoDxaVae):
+    """The noDXA-VAE with pixels in the place of features."""

@@ -119,12 +119,6 @@ class Anthropometry(Task):
         ]
         return max(fitted, key=lambda model: model.validation["mean_r2"])
 
-    def predict_baseline(
-        self, name: str, context: TrialContext, model: FittedModel, split: ScanSplit
-    ) -> Predictions:
-        """Predict the measures of every scan of `split` with the baseline."""
-        return self.predict(context, model, split)
-
     def layouts(self) -> Sequence[TableLayout]:
         """The paper's Table 3."""
         return (

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from registry.contracts import Artifact, TrialContext
 from registry.dxa.losses.perceptual import PerceptualNetwork
-from registry.dxa.losses.scan_loss import ScanLoss
+from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
 from registry.dxa.models.initialization import set_modes
 from registry.dxa.models.vae import ScanVae
-from registry.dxa.strategies.start import PART, begin, initial_encoder
+from registry.dxa.strategies.start import PART, Start, begin, initial_autoencoder
 from registry.dxa.tasks.image_metrics import score_scans
 from registry.dxa.training.loop import Group, Recipe, Terms, train
 from registry.dxa.training.scans import load_scans
@@ -20,14 +20,12 @@ from registry.dxa.training.scans import load_scans
 def train_autoencoder(context: TrialContext) -> Artifact:
     """Train on the train scans, score on the validation scans."""
     start = begin(context)
-    encoder = initial_encoder(start, context.seed)
-    scans = torch.from_numpy(start.train_scans)
-    vae = ScanVae(start.architecture, encoder, mean_scan=scans.mean(0))
-    vae.measure_features(start.calibration_scans)
+    vae = initial_autoencoder(start, context.seed)
     vae.to(start.device).to(memory_format=torch.channels_last)
-    scans = scans.to(start.device)
-    network = PerceptualNetwork().to(start.device).to(memory_format=torch.channels_last)
-    scan_loss = ScanLoss(scans, context.factors, network)
+    scans = torch.from_numpy(start.train_scans).to(start.device)
+    factors = LossFactors.of(context.factors)
+    network = _network(start) if factors.needs_network else None
+    scan_loss = ScanLoss(scans, factors, network)
 
     def losses(indices: NDArray[np.int64]) -> Terms:
         batch = scans[torch.from_numpy(indices)].contiguous(memory_format=torch.channels_last)
@@ -55,10 +53,14 @@ def train_autoencoder(context: TrialContext) -> Artifact:
             "architecture": start.architecture.metadata(),
             "source": "trained on the cohort",
             "factors": dict(context.factors),
-            "perceptual_network": network.source,
+            "perceptual_network": network.source if network else None,
         },
         validation={name: float(values.mean()) for name, values in scores.items()},
     )
+
+
+def _network(start: Start) -> PerceptualNetwork:
+    return PerceptualNetwork().to(start.device).to(memory_format=torch.channels_last)
 
 
 def reconstruct(

@@ -1,20 +1,33 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_divergence
 
+from registry.contracts import InputError
 from registry.dxa.losses.divergence import kl_divergence
-from registry.dxa.losses.perceptual import PerceptualNetwork, distance, layer_scales
-from registry.dxa.losses.r_image import body_mask, r_image
-from registry.dxa.losses.scan_loss import ScanLoss
+from registry.dxa.losses.perceptual import DECLARED, Layers, PerceptualNetwork, layer_scales
+from registry.dxa.losses.ratios import body_mask, ratio, ratio_images
+from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
+from registry.dxa.models.backbones import BUNDLED, build_backbone
 from registry.dxa.models.vae import Reconstruction
 from registry.dxa.training.scans import load_scans
 from tests.registry.dxa.stand_in import open_split
 
-WEIGHTS = {"perceptual_weight": 1.0, "r_image_weight": 0.1, "kl_weight": 1e-3}
+FACTORS = LossFactors(
+    perceptual_weight=1.0,
+    pixel_weight=0.5,
+    r_image_weight=0.1,
+    r_variant="energy",
+    r_offset="subtracted",
+    kl_weight=1e-3,
+)
+#: Counts of one pixel: air, bone and tissue at high and low energy, as they alternate in a scan.
+PIXEL = (1200.0, 1500.0, 2200.0, 2700.0, 2000.0, 2600.0)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +40,13 @@ def network():
     return PerceptualNetwork()
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """The perceptual network as timm gives it."""
+    network, _ = build_backbone(BUNDLED, stages=(0, 1, 2), imagenet=True)
+    return network.eval().requires_grad_(False)
+
+
 def reconstruction_of(scans, count, *, noise=100.0, requires_grad=False):
     generator = torch.Generator().manual_seed(0)
     changed = scans[:count] + noise * torch.randn(scans[:count].shape, generator=generator)
@@ -34,23 +54,61 @@ def reconstruction_of(scans, count, *, noise=100.0, requires_grad=False):
     return Reconstruction(changed.requires_grad_(requires_grad), mean, -mean)
 
 
-def plain_loss(loss, network, scans, indices, reconstruction):
-    """One pass per stack and image, everything computed again at every step."""
+def plain_ratios(variant, offset, scans, true):
+    """Written out channel by channel."""
+    pedestal = {"subtracted": 200.0, "kept": 0.0}[offset]
+    air_hi, air_lo, bone_hi, bone_lo, tissue_hi, tissue_lo = (scans[:, c] - pedestal for c in range(6))
+    body = true[:, 0] > 440
+    if variant == "released":
+        return plain_released((air_hi, air_lo, bone_hi, bone_lo, tissue_hi, tissue_lo))
+    if variant == "energy":
+        ratios, low = (air_lo / air_hi, bone_lo / bone_hi, tissue_lo / tissue_hi), 0.9
+    else:
+        ratios, low = (air_hi / bone_hi, air_lo / tissue_lo, tissue_hi / bone_hi), 0.2
+    return [torch.stack([(torch.where(body, r, torch.ones(())) - low) / 0.8 for r in ratios], 1)]
+
+
+def plain_released(channels):
+    """As docs/strategies.md describes the published images, one by one."""
+    air_hi, air_lo, bone_hi, bone_lo, tissue_hi, tissue_lo = (channel / 16383 for channel in channels)
+
+    def clip(image):
+        return image.clamp(1 / 16383, 1.0)
+
+    def sums(air, bone, tissue, plus):
+        return [clip(air + plus), clip(bone + plus), clip(tissue + plus)]
+
+    def air_group(air, bone, tissue, second):
+        return [clip(air), clip(second), clip(tissue + tissue - air)]
+
+    hi_air = air_group(air_hi, bone_hi, tissue_hi, 2 * bone_hi - air_hi)
+    lo_air = air_group(air_lo, bone_lo, tissue_lo, 2 * bone_lo - air_lo)
+    groups = [
+        ([low / high for low, high in zip(lo_air, hi_air, strict=True)],),
+        (air_group(air_hi, bone_hi, tissue_hi, bone_hi),),
+        (air_group(air_lo, bone_lo, tissue_lo, bone_lo),),
+    ]
+    for hi_plus, lo_plus in ((tissue_hi - air_hi, tissue_lo - air_lo), (bone_hi - air_hi, bone_lo - air_lo)):
+        hi = sums(air_hi, bone_hi, tissue_hi, hi_plus)
+        lo = sums(air_lo, bone_lo, tissue_lo, lo_plus)
+        groups += [([low / high for low, high in zip(lo, hi, strict=True)],), (hi,), (lo,)]
+    return [torch.stack(channels, 1) for (channels,) in groups]
+
+
+def plain_loss(loss, plain, scans, indices, reconstruction):
+    """One pass per image, everything computed again at every step."""
+    factors = loss.factors
     true = scans[indices]
     made = reconstruction.scans
-    body = true[:, :1] > 440
-
-    def ratio(image):
-        return (torch.where(body, image[:, 1::2] / image[:, 0::2], torch.ones(())) - 0.9) / 0.8
-
+    ratios = (factors.r_variant, factors.r_offset)
     pairs = [
         (true[:, :3] / 1e4, made[:, :3] / 1e4),
         (true[:, 3:] / 1e4, made[:, 3:] / 1e4),
-        (ratio(true), ratio(made)),
+        *zip(plain_ratios(*ratios, true, true), plain_ratios(*ratios, made, true), strict=True),
     ]
     distances = []
     for (one, other), scales in zip(pairs, loss.scales, strict=True):
-        layers = zip([one, *network.network((one - 0.5) / 0.5)], _features(network, other), strict=True)
+        layers = zip(_features(plain, one), _features(plain, other), strict=True)
         total = 0.0
         for (target, layer), scale in zip(layers, scales, strict=True):
             total = total + (target - layer).abs().mean() / scale
@@ -58,29 +116,31 @@ def plain_loss(loss, network, scans, indices, reconstruction):
     divergence = reference_divergence(
         Normal(reconstruction.mean, (reconstruction.log_variance / 2).exp()), Normal(0.0, 1.0)
     )
+    deviation = (scans - scans.mean((0, 2, 3), keepdim=True)).abs().mean()
     return {
         "perceptual": (distances[0] + distances[1]) / 2,
-        "r_image": 0.1 * distances[2],
+        "r_image": 0.1 * sum(distances[2:]) / len(distances[2:]),
+        "pixel": 0.5 * (true - made).abs().mean() / deviation,
         "kl": 1e-3 * divergence.sum(1).mean(),
     }
 
 
-def _features(network, image):
-    return [image, *network.network((image - 0.5) / 0.5)]
+def _features(plain, image):
+    return [image, *plain((image - 0.5) / 0.5)]
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_loss_and_gradient_equal_a_plain_reference(scans, network, monkeypatch, cached):
-    if not cached:
-        monkeypatch.setattr("registry.dxa.losses.scan_loss._CACHE_BYTES", 0)
-    loss = ScanLoss(scans, WEIGHTS, network)
-    assert (loss._cache is not None) == cached
+@pytest.mark.parametrize(
+    ("variant", "offset"),
+    [("energy", "subtracted"), ("energy", "kept"), ("phase", "subtracted"), ("released", "kept")],
+)
+def test_loss_and_gradient_equal_a_plain_reference(scans, network, plain, variant, offset):
+    loss = ScanLoss(scans, replace(FACTORS, r_variant=variant, r_offset=offset), network)
     indices = np.array([2, 0, 5])
-    # Noise stays small enough that no body pixel falls below the threshold where R is continued.
+    # Noise stays small enough that no body pixel falls below the threshold where a ratio is continued.
     ours = reconstruction_of(scans[indices], 3, noise=20.0, requires_grad=True)
     theirs = Reconstruction(ours.scans.detach().clone().requires_grad_(True), ours.mean, ours.log_variance)
-    made, reference = loss(indices, ours), plain_loss(loss, network, scans, indices, theirs)
-    assert set(made) == set(reference) == {"perceptual", "r_image", "kl"}
+    made, reference = loss(indices, ours), plain_loss(loss, plain, scans, indices, theirs)
+    assert set(made) == set(reference) == {"perceptual", "r_image", "pixel", "kl"}
     for name, value in reference.items():
         torch.testing.assert_close(made[name], value, rtol=1e-5, atol=1e-6)
     sum(made.values()).backward()
@@ -89,14 +149,23 @@ def test_loss_and_gradient_equal_a_plain_reference(scans, network, monkeypatch, 
     torch.testing.assert_close(ours.scans.grad, theirs.scans.grad, rtol=1e-4, atol=float(1e-5 * largest))
 
 
+def test_targets_that_do_not_fit_into_memory_are_computed_anew(scans, network, monkeypatch):
+    indices, made = np.array([2, 0, 5]), reconstruction_of(scans[[2, 0, 5]], 3)
+    kept = ScanLoss(scans, FACTORS, network)(indices, made)
+    monkeypatch.setattr("registry.dxa.losses.scan_loss._CACHE_BYTES", 0)
+    anew = ScanLoss(scans, FACTORS, network)(indices, made)
+    for name, value in kept.items():
+        torch.testing.assert_close(anew[name], value, rtol=1e-5, atol=1e-6)
+
+
 def test_a_perfect_reconstruction_costs_its_divergence_alone(scans, network):
-    loss = ScanLoss(scans, WEIGHTS, network)
+    loss = ScanLoss(scans, FACTORS, network)
     terms = loss(np.array([0, 1]), Reconstruction(scans[:2], torch.zeros(2, 8), torch.zeros(2, 8)))
     assert all(float(term) == pytest.approx(0.0, abs=1e-6) for term in terms.values())
 
 
 def test_a_weight_of_zero_leaves_its_term_out(scans, network):
-    loss = ScanLoss(scans, {**WEIGHTS, "r_image_weight": 0.0, "kl_weight": 0.0}, network)
+    loss = ScanLoss(scans, replace(FACTORS, r_image_weight=0.0, kl_weight=0.0, pixel_weight=0.0), network)
     assert set(loss(np.array([0]), reconstruction_of(scans, 1))) == {"perceptual"}
 
 
@@ -105,11 +174,30 @@ def test_every_layer_is_a_relative_error(scans, network):
     images = scans[:, :3] / 1e4
     layers = network(images)
     flat = [layer.mean((0, 2, 3), keepdim=True).expand_as(layer) for layer in layers]
-    assert float(distance(layers, flat, layer_scales(layers))) == pytest.approx(1.0, abs=1e-5)
+    assert float(network.distance(layers, flat, layer_scales(layers))) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_gradients_are_finite_everywhere(scans, network):
-    loss = ScanLoss(scans, WEIGHTS, network)
+def test_layers_weigh_what_is_declared():
+    """One image, two layers, weights 1 and 3: (1 x 0.5 / 0.5 + 3 x 2 / 4) / 4."""
+    network = PerceptualNetwork(layers=Layers((1.0, 3.0), stages=(0,)))
+    targets = [torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 1, 1)]
+    layers = [torch.full((1, 3, 2, 2), 0.5), torch.full((1, 2, 1, 1), -2.0)]
+    assert float(network.distance(targets, layers, [0.5, 4.0])) == pytest.approx((1 + 1.5) / 4)
+
+
+def test_the_published_layers_of_vgg16_follow_its_convolutions():
+    """Sixteen weights with the image's; each activation behind a convolution, and two of the poolings."""
+    layers = DECLARED["vgg16"]
+    backbone = timm.create_model("vgg16", features_only=True)
+    chosen = [backbone.get_submodule(name) for name in layers.modules]
+    assert len(layers.weights) == 16 == len(chosen) + 1
+    assert sum(isinstance(module, torch.nn.ReLU) for module in chosen) == 13
+    assert sum(isinstance(module, torch.nn.MaxPool2d) for module in chosen) == 2
+
+
+@pytest.mark.parametrize("variant", ["energy", "phase", "released"])
+def test_gradients_are_finite_everywhere(scans, network, variant):
+    loss = ScanLoss(scans, replace(FACTORS, r_variant=variant), network)
     wild = torch.linspace(-5_000, 30_000, scans[:2].numel()).reshape(scans[:2].shape).requires_grad_(True)
     mean = torch.zeros(2, 8, requires_grad=True)
     terms = loss(np.array([0, 1]), Reconstruction(wild, mean, mean))
@@ -118,26 +206,113 @@ def test_gradients_are_finite_everywhere(scans, network):
     assert torch.isfinite(mean.grad).all()
 
 
+def test_without_features_to_compare_no_network_is_needed(scans):
+    loss = ScanLoss(scans, replace(FACTORS, perceptual_weight=0.0, r_image_weight=0.0))
+    assert set(loss(np.array([0]), reconstruction_of(scans, 1))) == {"pixel", "kl"}
+
+
+def test_a_scan_replaced_by_its_mean_has_a_pixel_distance_of_its_weight(scans):
+    loss = ScanLoss(scans, replace(FACTORS, perceptual_weight=0.0, r_image_weight=0.0))
+    flat = scans.mean((0, 2, 3), keepdim=True).expand_as(scans)
+    latent = torch.zeros(len(scans), 8)
+    terms = loss(np.arange(len(scans)), Reconstruction(flat, latent, latent))
+    assert float(terms["pixel"]) == pytest.approx(0.5, abs=1e-5)
+
+
 def test_the_perceptual_network_stays_frozen_and_in_evaluation_mode(network):
     network.train()
     assert not any(module.training for module in network.modules())
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_r_is_low_over_high_above_the_threshold():
-    scan = torch.tensor([1000.0, 1300.0, 2000.0, 3000.0, 500.0, 450.0]).reshape(1, 6, 1, 1)
-    torch.testing.assert_close(r_image(scan).flatten(), torch.tensor([1.3, 1.5, 0.9]))
+def one_pixel(values=PIXEL):
+    return torch.tensor(values).reshape(1, 6, 1, 1)
 
 
-def test_below_the_threshold_r_continues_along_the_tangent():
-    """At a high-energy count of 0, 1 / 440 is continued to 2 / 440; the slope stays that of 1 / 440."""
-    high = torch.tensor([440.0, 340.0, 0.0, -440.0], requires_grad=True)
-    scan = torch.ones(4, 6, 1, 1) * 880.0
-    scan = scan.index_copy(1, torch.tensor([0]), high.reshape(4, 1, 1, 1))
-    ratio = r_image(scan)[:, 0].flatten()
-    torch.testing.assert_close(ratio, torch.tensor([2.0, 2 * (1 + 100 / 440), 4.0, 6.0]))
-    (slope,) = torch.autograd.grad(ratio.sum(), high)
-    torch.testing.assert_close(slope, torch.full((4,), -880.0 / 440**2))
+def shown(variant, offset, scan=None, true=None):
+    scan = one_pixel() if scan is None else scan
+    images = ratio_images(variant, offset)(scan, scan if true is None else true)
+    return [image.flatten().tolist() for image in images]
+
+
+@pytest.mark.parametrize(
+    ("variant", "offset", "ratios", "low"),
+    [
+        # low / high of air, bone, tissue: 1300 / 1000, 2500 / 2000, 2400 / 1800
+        ("energy", "subtracted", (1.3, 1.25, 4 / 3), 0.9),
+        ("energy", "kept", (1.25, 27 / 22, 1.3), 0.9),
+        # air / bone at high, air / tissue at low, tissue / bone at high energy
+        ("phase", "subtracted", (0.5, 13 / 24, 0.9), 0.2),
+        ("phase", "kept", (12 / 22, 15 / 26, 20 / 22), 0.2),
+    ],
+)
+def test_ratios_worked_by_hand(variant, offset, ratios, low):
+    (image,) = shown(variant, offset)
+    assert image == pytest.approx([(ratio - low) / 0.8 for ratio in ratios], abs=1e-6)
+
+
+def test_the_nine_released_images_worked_by_hand():
+    """With the offset kept: air 1200 / 1500, c(bone) = 1000 / 1200, c(tissue) = 800 / 1100 at high / low."""
+    found = [[value * 16383 for value in image] for image in shown("released", "kept")]
+    ratios = [
+        [1500 / 1200, 3900 / 3200, 3700 / 2800],
+        [2600 / 2000, 3800 / 3000, 3700 / 2800],
+        [2700 / 2200, 3900 / 3200, 3800 / 3000],
+    ]
+    pictures = [
+        ([1200, 2200, 2800], [1500, 2700, 3700]),
+        ([2000, 3000, 2800], [2600, 3800, 3700]),
+        ([2200, 3200, 3000], [2700, 3900, 3800]),
+    ]
+    for number, (ratio_row, (high, low)) in enumerate(zip(ratios, pictures, strict=True)):
+        group = found[3 * number : 3 * number + 3]
+        assert [value / 16383 for value in group[0]] == pytest.approx(ratio_row, rel=1e-5)
+        assert group[1] == pytest.approx(high, rel=1e-5)
+        assert group[2] == pytest.approx(low, rel=1e-5)
+
+
+def test_the_patients_r_is_what_the_imaging_package_computes(scans):
+    from registry.dxa.imaging.r_image import r_image  # noqa: PLC0415
+
+    (image,) = ratio_images("energy", "subtracted")(scans, scans)
+    counts = scans.permute(0, 2, 3, 1).numpy()
+    for channel, phase in enumerate(("air", "bone", "tissue")):
+        expected = np.where(body_mask(scans)[:, 0].numpy(), r_image(counts, phase, minimum_counts=0.0), 1.0)
+        np.testing.assert_allclose(image[:, channel] * 0.8 + 0.9, expected, rtol=1e-5)
+
+
+def test_permuted_ratios_say_nothing_of_the_energies():
+    """Attenuation that grows by one factor at low energy alone leaves every ratio where it was."""
+    changed = one_pixel(tuple(200 + (value - 200) * (1.4 if i % 2 else 1.0) for i, value in enumerate(PIXEL)))
+    assert shown("phase", "subtracted", changed)[0] == pytest.approx(shown("phase", "subtracted")[0])
+    assert shown("energy", "subtracted", changed)[0] != pytest.approx(shown("energy", "subtracted")[0])
+
+
+def test_where_the_true_scan_shows_nothing_ratios_are_a_constant():
+    air = one_pixel((230.0, 215.0, 1500.0, 1700.0, 1400.0, 1600.0))
+    for variant, low in (("energy", 0.9), ("phase", 0.2)):
+        assert shown(variant, "subtracted", one_pixel(), true=air)[0] == pytest.approx([(1 - low) / 0.8] * 3)
+
+
+def test_below_the_threshold_a_ratio_continues_along_the_tangent():
+    """At 0 counts, 1 / 240 is continued to 2 / 240; the slope stays that of 1 / 240."""
+    under = torch.tensor([240.0, 140.0, 0.0, -240.0], requires_grad=True)
+    found = ratio(torch.full((4,), 480.0), under, floor=240.0)
+    torch.testing.assert_close(found, torch.tensor([2.0, 2 * (1 + 100 / 240), 4.0, 6.0]))
+    (slope,) = torch.autograd.grad(found.sum(), under)
+    torch.testing.assert_close(slope, torch.full((4,), -480.0 / 240**2))
+
+
+@pytest.mark.parametrize(
+    ("variant", "offset", "message"),
+    [
+        ("energies", "kept", "'r_variant' = 'energies' is not known"),
+        ("energy", "left", "'r_offset' = 'left'"),
+    ],
+)
+def test_an_unknown_ratio_is_refused(variant, offset, message):
+    with pytest.raises(InputError, match=message):
+        ratio_images(variant, offset)
 
 
 def test_the_mask_follows_the_air_phase_of_true_scans():

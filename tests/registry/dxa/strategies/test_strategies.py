@@ -11,10 +11,10 @@ from registry.catalog import Catalogue
 from registry.contracts import InputError, TestSplitClosedError
 from registry.dxa.models.backbones import BUNDLED_SOURCE, bundled_weights
 from registry.dxa.models.vae import ScanVae
-from registry.dxa.strategies.vae import DxaVae, NoDxaVae
+from registry.dxa.strategies.vae import DxaVae, DxaVaePermuted, NoDxaVae, VaePixel
 from tests.registry.dxa.stand_in import SETTINGS, context_for, open_split
 
-NAMES = ("imagenet", "random_init", "nodxa_vae", "dxa_vae")
+NAMES = ("imagenet", "random_init", "nodxa_vae", "dxa_vae", "dxa_vae_permuted", "vae_pixel")
 CATALOGUE = Catalogue.built_in()
 
 
@@ -61,21 +61,40 @@ def test_imagenet_hands_on_the_bundled_weights_whatever_the_seed(artifacts, tmp_
 
 
 def test_the_autoencoder_starts_from_what_random_init_hands_on(artifacts, tmp_path):
-    """With a learning rate of almost nothing, pretraining ends where it began."""
-    untrained = artifacts["random_init"].parts["encoder"]
-    tiny = {"encoder_rate_factor": 1e-30}
-    still = pretrain("nodxa_vae", tmp_path, seed=1, hyperparameters=tiny).parts["encoder"]
-    moved = artifacts["nodxa_vae"].parts["encoder"]
-    for name, value in untrained.items():
-        np.testing.assert_allclose(still[name], value, rtol=0, atol=1e-20)
-    assert not np.allclose(moved["stem.weight"], untrained["stem.weight"], rtol=0, atol=1e-20)
+    """With a learning rate of almost nothing, pretraining ends where it began: heads and generator too."""
+    untrained = artifacts["random_init"].parts
+    still = pretrain("nodxa_vae", tmp_path, seed=1, hyperparameters={"learning_rate": 1e-30}).parts
+    for part, weights in untrained.items():
+        assert set(weights) == set(still[part])
+        for name, value in weights.items():
+            np.testing.assert_allclose(still[part][name], value, rtol=0, atol=1e-20)
+    moved = artifacts["nodxa_vae"].parts
+    for part, name in (("encoder", "stem.weight"), ("generator", "linear.weight")):
+        assert not np.allclose(moved[part][name], untrained[part][name], rtol=0, atol=1e-20)
 
 
-def test_the_two_autoencoders_differ_in_one_factor_alone():
-    assert DxaVae.card.parent == "nodxa_vae"
-    assert DxaVae.card.changes == {"r_image_weight": 0.1}
-    assert {**NoDxaVae.card.factors, "r_image_weight": 0.1} == DxaVae.card.factors
-    assert DxaVae.pretrain is NoDxaVae.pretrain
+def test_the_untrained_generator_was_not_trained_with_its_encoder():
+    assert not CATALOGUE.strategy("random_init").card.trained_jointly
+
+
+@pytest.mark.parametrize(
+    ("strategy", "parent", "changes"),
+    [
+        (DxaVae, NoDxaVae, {"r_image_weight": 0.1}),
+        (DxaVaePermuted, DxaVae, {"r_variant": "phase"}),
+        (VaePixel, NoDxaVae, {"perceptual_weight": 0.0, "pixel_weight": 1.0}),
+    ],
+)
+def test_autoencoders_differ_in_declared_factors_alone(strategy, parent, changes):
+    assert strategy.card.parent == parent.card.name
+    assert strategy.card.changes == changes
+    assert {**parent.card.factors, **changes} == strategy.card.factors
+    assert strategy.pretrain is parent.pretrain
+
+
+def test_the_pixel_autoencoder_needs_no_perceptual_network(artifacts):
+    assert artifacts["vae_pixel"].metadata["perceptual_network"] is None
+    assert artifacts["dxa_vae_permuted"].metadata["perceptual_network"] == BUNDLED_SOURCE
 
 
 def test_pretraining_lowers_the_loss_reports_each_term_and_never_opens_the_test_split(tmp_path):

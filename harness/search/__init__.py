@@ -1,0 +1,1 @@
+"""How hyperparameters are searched: shared draws, proposals of a sampler, early stopping, budgets."""

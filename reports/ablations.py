@@ -1,0 +1,494 @@
+r"""Ablations: what each factor of an arm contributes, in the views that its design allows.
+
+Every effect is a linear combination of arms' endpoints, so that it has the same crossed, paired interval as a
+difference of two arms. An effect is attributed to a factor only where nothing else differs.
+
+In a two-level factorial with levels coded -1 (as in the base) and +1 (changed), effects are twice the least
+squares coefficients: a main effect is the mean change when the factor changes, over the levels of the others;
+an interaction is half the difference of one factor's effect between the other's levels. What a fractional
+design cannot tell apart is named, not estimated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+
+from reports.comparison import Comparison
+from reports.endpoint import Endpoint, endpoint_of
+from reports.frame import Run
+from reports.intervals import Array, Estimate, estimate
+from reports.sample import final_trials
+from reports.tests_ import Difference, judge
+
+#: More orders than this are averaged over, but not shown one by one.
+LADDERS_SHOWN = 6
+
+#: Factors and their values, as text.
+Changes = frozenset[tuple[str, str]]
+
+#: Weights by arm, factors, label and note of an effect.
+Row = tuple[Mapping[str, float], tuple[str, ...], str, str]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference and the factors that it may be put down to.
+
+    Parameters
+    ----------
+    kind
+        `removal` (base minus the arm without it), `step` of a ladder (after minus before), `order mean` (mean
+        step over all orders), `main`, `interaction`, `dose` (arm minus base), `trend`, `child` (an arm minus
+        the parent that it declares).
+    factors
+        What changes.
+    label
+        The change in words.
+    first, second
+        Keys of the arms, empty where more than two take part.
+    attributable
+        Whether one factor alone differs; `note` says what else does.
+    resampled
+        What the interval speaks about.
+    """
+
+    kind: str
+    factors: tuple[str, ...]
+    label: str
+    first: str
+    second: str
+    difference: Difference
+    attributable: bool
+    note: str
+    resampled: str
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Factors changed one after the other, in this order; another order may tell another story."""
+
+    order: tuple[str, ...]
+    steps: tuple[Effect, ...]
+
+
+@dataclass(frozen=True)
+class DosePoint:
+    """One level of a factor; `difference` to the base, `None` for the base itself."""
+
+    value: float
+    column: str
+    estimate: Estimate
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Dose:
+    """The response to a numeric factor; `trend`: fitted change over the steps from lowest to highest."""
+
+    factor: str
+    points: tuple[DosePoint, ...]
+    trend: Effect
+
+
+@dataclass(frozen=True)
+class FactorialCell:
+    """One combination of levels: which factors are changed."""
+
+    changed: tuple[str, ...]
+    column: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """A two-level factorial.
+
+    Parameters
+    ----------
+    factors
+        Factor to its two levels in words: base, changed.
+    cells, of
+        Combinations that ran, out of how many there are.
+    effects
+        Main effects and two-way interactions, largest first.
+    not_estimable
+        Effects that these combinations cannot tell apart from others.
+    """
+
+    factors: Mapping[str, tuple[str, str]]
+    cells: tuple[FactorialCell, ...]
+    of: int
+    effects: tuple[Effect, ...]
+    not_estimable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """Everything that was changed about one base arm, judged by one task under one protocol.
+
+    Parameters
+    ----------
+    order_means, orders
+        Mean step of each factor over so many orders: its Shapley value where all orders ran.
+    retuned
+        Arm to whether its hyperparameters were tuned anew (else the base's were kept).
+    """
+
+    task: str
+    title: str
+    protocols: tuple[str, ...]
+    label: str
+    direction: str
+    base: str
+    base_title: str
+    value: Estimate
+    removals: tuple[Effect, ...]
+    ladders: tuple[Ladder, ...]
+    order_means: tuple[Effect, ...]
+    orders: int
+    factorial: Factorial | None
+    doses: tuple[Dose, ...]
+    children: tuple[Effect, ...]
+    retuned: Mapping[str, bool]
+
+
+def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:
+    """A study per base arm that has results."""
+    task = run.tasks[comparison.task]
+    derived = [arm for arm in run.arms.values() if arm.get("ablation") and not arm.get("control")]
+    children = [
+        arm for arm in run.main_arms.values() if arm.get("parent") in run.main_arms and arm.get("changes")
+    ]
+    bases = dict.fromkeys([arm["ablation"]["base"] for arm in derived] + [arm["parent"] for arm in children])
+    trials = final_trials(run, comparison.task, comparison.protocols[0])
+    found = []
+    for base in bases:
+        own = [arm for arm in derived if arm["ablation"]["base"] == base]
+        near = [arm for arm in children if arm["parent"] == base]
+        keys = [f"arm:{base}", *(f"arm:{arm['name']}" for arm in (*own, *near))]
+        pairs = [(first, second) for first in keys for second in keys if first != second]
+        endpoint = endpoint_of(run, task, trials, keys, pairs, draws=draws)
+        if endpoint is None or keys[0] not in endpoint.sample.values:
+            continue
+        present = set(endpoint.sample.values)
+        study = _Study(
+            endpoint,
+            run.arms[base],
+            [arm for arm in own if f"arm:{arm['name']}" in present],
+            [arm for arm in near if f"arm:{arm['name']}" in present],
+        )
+        if study.arms or study.children:
+            found.append(study.result(comparison))
+    return found
+
+
+class _Study:
+    """The arms around one base; a set of changes stands for an arm, the empty one for the base."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        base: Mapping[str, Any],
+        arms: Sequence[Mapping[str, Any]],
+        children: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self.endpoint, self.base, self.arms, self.children = endpoint, base, arms, children
+        self.key = f"arm:{base['name']}"
+
+    def result(self, comparison: Comparison) -> Ablations:
+        ladders, means, orders = self._ladders()
+        return Ablations(
+            comparison.task,
+            comparison.title,
+            comparison.protocols,
+            self.endpoint.label,
+            self.endpoint.direction,
+            self.key,
+            self.base["title"],
+            estimate(self.endpoint.of(self.key))[0],
+            self._removals(),
+            ladders,
+            means,
+            orders,
+            self._factorial(),
+            self._doses(),
+            self._children(),
+            {f"arm:{arm['name']}": bool(arm.get("retuned")) for arm in self.arms},
+        )
+
+    def _of(self, *designs: str) -> dict[Changes, Mapping[str, Any]]:
+        return {
+            _changes(arm["ablation"]["changes"]): arm
+            for arm in self.arms
+            if arm["ablation"]["design"] in designs
+        }
+
+    def _family(self, kind: str, rows: Sequence[Row]) -> tuple[Effect, ...]:
+        """Effects that are tested together."""
+        pairs = [_pair(weights) for weights, *_ in rows]
+        found = [
+            self.endpoint.difference(*pair) if pair else self.endpoint.combination(weights)
+            for pair, (weights, *_) in zip(pairs, rows, strict=True)
+        ]
+        count = len(rows)
+        judged = judge(
+            [estimate(one)[0] for one in found],
+            [self.endpoint.direction] * count,
+            [self.endpoint.rounding] * count,
+            [self.endpoint.margin] * count,
+        )
+        return tuple(
+            Effect(
+                kind,
+                factors,
+                label,
+                *(pair or ("", "")),
+                difference,
+                not note,
+                note,
+                self.endpoint.resampled(*weights),
+            )
+            for (weights, factors, label, note), pair, difference in zip(rows, pairs, judged, strict=True)
+        )
+
+    def _removals(self) -> tuple[Effect, ...]:
+        found = self._of("leave_one_out").items()
+        return self._family(
+            "removal", [self._row(changes, self.key, f"arm:{arm['name']}") for changes, arm in found]
+        )
+
+    def _children(self) -> tuple[Effect, ...]:
+        return self._family(
+            "child",
+            [self._row(_changes(arm["changes"]), f"arm:{arm['name']}", self.key) for arm in self.children],
+        )
+
+    def _row(self, changes: Changes, first: str, second: str) -> Row:
+        """The difference first - second, which these changes make."""
+        factors = _factors(changes)
+        together = f"{len(factors)} factors change together: {', '.join(factors)}"
+        note = "" if len(factors) == 1 else together
+        return {first: 1.0, second: -1.0}, factors, self._words(changes), note
+
+    def _ladders(self) -> tuple[tuple[Ladder, ...], tuple[Effect, ...], int]:
+        shown = self._of("ladder")
+        if not shown:
+            return (), (), 0
+        keys = {changes: f"arm:{arm['name']}" for changes, arm in self._of("ladder", "factorial").items()}
+        keys[frozenset()] = self.key
+        paths = _paths(set(shown) | {frozenset()})
+        ladders = []
+        for path in paths[:LADDERS_SHOWN]:
+            rows = [self._row(after - before, keys[after], keys[before]) for before, after in pairwise(path)]
+            steps = self._family("step", rows)
+            ladders.append(Ladder(tuple(" + ".join(step.factors) for step in steps), steps))
+        orders = [path for path in _paths(set(keys)) if _single_steps(path)]
+        return tuple(ladders), self._order_means(orders, keys), len(orders)
+
+    def _order_means(
+        self, orders: Sequence[Sequence[Changes]], keys: Mapping[Changes, str]
+    ) -> tuple[Effect, ...]:
+        if len(orders) < 2 or len({path[-1] for path in orders}) > 1:
+            return ()
+        weights: dict[str, dict[str, float]] = {}
+        for path in orders:
+            for before, after in pairwise(path):
+                own = weights.setdefault(_factors(after - before)[0], {})
+                own[keys[after]] = own.get(keys[after], 0.0) + 1 / len(orders)
+                own[keys[before]] = own.get(keys[before], 0.0) - 1 / len(orders)
+        words = f"mean over {len(orders)} orders"
+        rows: list[Row] = [(own, (factor,), f"{factor}, {words}", "") for factor, own in weights.items()]
+        return self._family("order mean", rows)
+
+    def _factorial(self) -> Factorial | None:
+        cells = {changes: f"arm:{arm['name']}" for changes, arm in self._of("factorial").items()}
+        if not cells:
+            return None
+        cells = {frozenset(): self.key, **cells}
+        levels: dict[str, set[str]] = {}
+        for changes in cells:
+            for name, value in changes:
+                levels.setdefault(name, set()).add(value)
+        names = [name for name, values in levels.items() if len(values) == 1]
+        design, terms = factorial_design([set(_factors(changes)) for changes in cells], names)
+        weights, estimable = effect_weights(design)
+        rows: list[Row] = []
+        lost = [f"{name}: more than two levels" for name in levels if name not in names]
+        for place, term in enumerate(terms, start=1):
+            if not estimable[place]:
+                lost.append(" x ".join(term))
+                continue
+            own = dict(zip(cells.values(), weights[place].tolist(), strict=True))
+            rows.append((own, term, " x ".join(term), ""))
+        mains = self._family("main", rows)
+        effects = [_renamed(effect, "interaction" if len(effect.factors) > 1 else "main") for effect in mains]
+        effects.sort(key=lambda effect: -abs(effect.difference.estimate.value or 0.0))
+        return Factorial(
+            {name: (self._before(name), next(iter(levels[name]))) for name in names},
+            tuple(
+                FactorialCell(_factors(changes), key, estimate(self.endpoint.of(key))[0])
+                for changes, key in cells.items()
+            ),
+            2 ** len(names),
+            tuple(effects),
+            tuple(lost),
+        )
+
+    def _doses(self) -> tuple[Dose, ...]:
+        by_factor: dict[str, dict[float, str]] = {}
+        for changes, arm in self._of("dose").items():
+            if len(changes) == 1:
+                ((factor, value),) = changes
+                number = _number(value)
+                if number is not None:
+                    by_factor.setdefault(factor, {})[number] = f"arm:{arm['name']}"
+        found = []
+        for factor, levels in by_factor.items():
+            base = _number(self._before(factor))
+            if base is not None:
+                levels[base] = self.key
+            places = sorted(levels)
+            others = [place for place in places if levels[place] != self.key]
+            effects = self._family(
+                "dose",
+                [
+                    ({levels[place]: 1.0, self.key: -1.0}, (factor,), f"{factor} = {place:g}", "")
+                    for place in others
+                ],
+            )
+            differences = dict(zip(others, effects, strict=True))
+            weights = dict(zip((levels[place] for place in places), trend_weights(len(places)), strict=True))
+            label = f"{factor} from {places[0]:g} to {places[-1]:g}, linear over the steps"
+            (trend,) = self._family("trend", [(weights, (factor,), label, "")])
+            found.append(
+                Dose(
+                    factor,
+                    tuple(
+                        DosePoint(
+                            place,
+                            levels[place],
+                            estimate(self.endpoint.of(levels[place]))[0],
+                            differences[place].difference if place in differences else None,
+                        )
+                        for place in places
+                    ),
+                    trend,
+                )
+            )
+        return tuple(found)
+
+    def _before(self, factor: str) -> str:
+        factors = self.base.get("factors") or {}
+        return _text(factors[factor]) if factor in factors else "as in the base"
+
+    def _words(self, changes: Iterable[tuple[str, str]]) -> str:
+        arrow = "\N{RIGHTWARDS ARROW}"
+        return ", ".join(f"{name}: {self._before(name)} {arrow} {value}" for name, value in sorted(changes))
+
+
+def factorial_design(
+    cells: Sequence[set[str]], factors: Sequence[str]
+) -> tuple[Array, list[tuple[str, ...]]]:
+    """Design matrix (cells, 1 + terms) of main effects and two-way interactions, levels coded -1 and +1.
+
+    Parameters
+    ----------
+    cells
+        The factors that are changed in each cell.
+    """
+    terms = [(name,) for name in factors] + [tuple(pair) for pair in combinations(factors, 2)]
+    coded = {name: np.array([1.0 if name in cell else -1.0 for cell in cells]) for name in factors}
+    columns = [np.ones(len(cells))]
+    columns += [np.prod([coded[name] for name in term], axis=0) for term in terms]
+    return np.column_stack(columns), terms
+
+
+def effect_weights(design: Array) -> tuple[Array, list[bool]]:
+    """Weights of the cells in every effect, and which effects the cells determine.
+
+    Returns
+    -------
+    Array, list
+        (terms, cells) twice the least squares coefficients, and whether each is estimable.
+
+    Examples
+    --------
+    >>> design, _ = factorial_design([set(), {"a"}, {"b"}, {"a", "b"}], ["a", "b"])
+    >>> effect_weights(design)[0][1].round(12).tolist()
+    [-0.5, 0.5, -0.5, 0.5]
+    """
+    inverse = np.linalg.pinv(design)
+    resolution = inverse @ design
+    estimable = [
+        bool(np.abs(row - np.eye(len(row))[place]).max() < 1e-9) for place, row in enumerate(resolution)
+    ]
+    return np.asarray(2 * inverse), estimable
+
+
+def trend_weights(levels: int) -> list[float]:
+    """Weights of ordered levels in the fitted linear change from the first to the last.
+
+    Examples
+    --------
+    >>> trend_weights(3)
+    [-1.0, 0.0, 1.0]
+    """
+    if levels < 2:
+        return [0.0] * levels
+    place = np.arange(levels) - (levels - 1) / 2
+    return [float(one) for one in place / (place**2).sum() * (levels - 1)]
+
+
+def _paths(nodes: set[Changes]) -> list[list[Changes]]:
+    """Every way up from the empty set: each step goes to a smallest set that contains the present one."""
+    ordered = sorted(nodes, key=lambda one: (len(one), sorted(one)))
+
+    def extend(path: list[Changes]) -> list[list[Changes]]:
+        larger = [one for one in ordered if path[-1] < one]
+        nearest = [one for one in larger if not any(path[-1] < other < one for other in larger)]
+        return [longer for one in nearest for longer in extend([*path, one])] if nearest else [path]
+
+    return [path for path in extend([frozenset()]) if len(path) > 1]
+
+
+def _single_steps(path: Sequence[Changes]) -> bool:
+    return all(len(_factors(after - before)) == 1 for before, after in pairwise(path))
+
+
+def _pair(weights: Mapping[str, float]) -> tuple[str, str] | None:
+    """The two arms of a plain difference."""
+    if sorted(weights.values()) != [-1.0, 1.0]:
+        return None
+    return (
+        next(key for key, weight in weights.items() if weight == 1.0),
+        next(key for key, weight in weights.items() if weight == -1.0),
+    )
+
+
+def _renamed(effect: Effect, kind: str) -> Effect:
+    return Effect(**{**effect.__dict__, "kind": kind})
+
+
+def _changes(changes: Mapping[str, Any]) -> Changes:
+    return frozenset((name, _text(value)) for name, value in changes.items())
+
+
+def _factors(changes: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(sorted({name for name, _ in changes}))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

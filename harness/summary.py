@@ -85,7 +85,8 @@ def endpoint_value(
     primary
         What is averaged over which rows; every measure or score of the trial if it names none.
     predictions, scores
-        The trial's rows of these tables.
+        The trial's rows of these tables; a prediction that could not be made does not count here, and the
+        report shows what that hides.
 
     Returns
     -------
@@ -97,9 +98,10 @@ def endpoint_value(
         values = {name: float(column.mean()) for name, column in by_name.items()}
     else:
         statistic = STATISTICS[primary.statistic]
+        made = predictions.filter(predictions["prediction"].is_finite().fill_null(False))
         values = {
             str(name): statistic(frame["target"].to_numpy(), frame["prediction"].to_numpy())
-            for (name,), frame in predictions.group_by("measure")
+            for (name,), frame in made.group_by("measure")
         }
     rows = primary.rows or tuple(sorted(values))
     if not rows or any(row not in values for row in rows):

@@ -39,6 +39,25 @@ def test_constant_targets_have_no_r2() -> None:
     assert np.isnan(STATISTICS["r2_pearson"](np.ones(3), np.arange(3.0)))
 
 
+def test_concordance_and_slope_agree_with_scipy() -> None:
+    target, prediction = np.random.default_rng(0).normal(size=(2, 30))
+    assert STATISTICS["slope"](target, prediction) == pytest.approx(
+        stats.linregress(target, prediction).slope
+    )
+    assert STATISTICS["mae"](target, prediction) == pytest.approx(np.abs(target - prediction).mean())
+    assert STATISTICS["ccc"](target, target) == pytest.approx(1.0)
+    assert STATISTICS["ccc"](target, -target + 2 * target.mean()) == pytest.approx(-1.0)
+    assert np.isnan(STATISTICS["ccc"](np.ones(3), np.ones(3)))
+
+
+def test_a_prediction_that_could_not_be_made_does_not_count() -> None:
+    predictions = pl.DataFrame(
+        {"measure": ["a"] * 4, "target": [1.0, 2.0, 3.0, 9.0], "prediction": [1.0, 2.0, 3.0, None]}
+    )
+    scores = pl.DataFrame(schema={"metric": pl.String, "value": pl.Float64})
+    assert endpoint_value(PrimaryEndpoint("m", "m", "max", "r2"), predictions, scores) == 1.0
+
+
 def test_rows_name_what_is_averaged() -> None:
     scores = pl.DataFrame({"metric": ["a", "a", "b"], "value": [1.0, 3.0, 10.0]})
     none = pl.DataFrame(schema={"measure": pl.String, "target": pl.Float64, "prediction": pl.Float64})

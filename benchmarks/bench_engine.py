@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
+from harness.evidence import evidence_of
 from harness.executors.simulated import SimulatedExecutor
 from harness.files import write_folder
 from harness.journal import Journal, read_journal
+from harness.outlook import trial_states
 from harness.plan import Plan, make_plan
 from harness.policy import Outcome, Policy
+from harness.price import price_of
 from harness.results import RunFolder
 from harness.suite import Suite
+from harness.timings import Timing
+from harness.work import work_of
 from registry.catalog import Catalogue
 from tests.harness.toys import toy_catalogue, toy_plan, toy_strategy, toy_suite, toy_task
 
@@ -40,6 +45,25 @@ def test_plan(benchmark: Any, matrix: tuple[Suite, Catalogue]) -> None:
         return Policy(make_plan(suite, catalogue, settings=SETTINGS, cohort="c" * 64))
 
     assert len(benchmark(plan).trials) == SIDE * SIDE + SIDE
+
+
+@pytest.mark.benchmark(group="plan of 10,000 cells")
+def test_plan_with_price_and_evidence(benchmark: Any, matrix: tuple[Suite, Catalogue]) -> None:
+    """The whole of `harness plan` but its table: also every kind of trial told apart, and priced."""
+    suite, catalogue = matrix
+
+    def plan() -> int:
+        made = make_plan(suite, catalogue, settings=SETTINGS, cohort="c" * 64)
+        policy = Policy(made)
+        states = trial_states(policy, set(), {})
+        work = work_of(made, policy)
+        timings = {one.kind: Timing(1.0, 1.0, 1) for one in work}
+        price = price_of(work, timings, resources=suite.resources, slots=8)
+        assert len(evidence_of(made)) == SIDE
+        assert len(states) == SIDE * SIDE + SIDE
+        return price.priced
+
+    assert benchmark(plan) == SIDE + SIDE * SIDE * (1 + 4)
 
 
 @pytest.mark.benchmark(group="plan of 10,000 cells")

@@ -6,11 +6,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.journal import History, read_journal
+from harness.evidence import TaskEvidence, evidence_of, warnings_of
+from harness.journal import read_journal
+from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
+from harness.price import Cluster, Price, price_of, this_machine
+from harness.recovery import known_outcomes
+from harness.request import Request
 from harness.results import RunFolder
-from harness.run import Request, known_outcomes, prepare
+from harness.run import prepare
+from harness.timings import read_timings
+from harness.work import work_of
 
 TrialState = Literal["done", "cached", "to run", "blocked"]
 STATES: tuple[TrialState, ...] = ("done", "cached", "to run", "blocked")
@@ -33,6 +40,7 @@ class TrialOutlook:
 
     key: str
     label: str
+    stage: str
     draw: int | None
     state: TrialState
     note: str
@@ -40,17 +48,33 @@ class TrialOutlook:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a suite would run."""
+    """What a suite would run, what that costs, and what it can prove.
+
+    Parameters
+    ----------
+    evidence
+        Per task, what the seeds can say.
+    warnings
+        What to know before compute is spent.
+    """
 
     suite: str
     cohort: str
     counts: dict[TrialState, int]
     cells: list[CellOutlook]
     trials: list[TrialOutlook]
+    price: Price
+    evidence: list[TaskEvidence]
+    warnings: list[str]
 
 
-def look_ahead(request: Request) -> Outlook:
+def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int | None = None) -> Outlook:
     """Plan a request against what its run folder and the cache hold; writes nothing.
+
+    Parameters
+    ----------
+    cluster, slots
+        Where the work would be done, or how many trials at once; on this machine unless given.
 
     Raises
     ------
@@ -61,13 +85,17 @@ def look_ahead(request: Request) -> Outlook:
     plan = prepared.plan()
     run = RunFolder(request.output)
     history = read_journal(run.journal)
-    done, cached = known_outcomes(plan, run, request.cache, history, adopt=False)
-    policy = Policy(plan, done)
-    states = trial_states(policy, cached, last_failures(history))
+    known = known_outcomes(plan, run, request.cache, history, adopt=False)
+    policy = Policy(plan, known.done)
+    states = trial_states(policy, known.cached, history.last_failures())
     trials = [
-        TrialOutlook(key, trial.label, trial.draw, *states[key]) for key, trial in policy.trials.items()
+        TrialOutlook(key, trial.label, trial.stage, trial.draw, *states[key])
+        for key, trial in policy.trials.items()
     ]
     unselected = policy.unselected_slots()
+    resources = plan.suite.resources
+    timings = read_timings(request.cache, machine=processor_name())
+    evidence = evidence_of(plan, run)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
     counts["to run"] += unselected
     return Outlook(
@@ -76,18 +104,15 @@ def look_ahead(request: Request) -> Outlook:
         counts={state: counts[state] for state in STATES},
         cells=_cells(plan, policy, states),
         trials=trials,
+        price=price_of(
+            work_of(plan, policy, timed=bool(timings)),
+            timings,
+            resources=resources,
+            slots=(cluster or this_machine()).slots(resources) if slots is None else slots,
+        ),
+        evidence=evidence,
+        warnings=warnings_of(evidence),
     )
-
-
-def last_failures(history: History) -> dict[str, str]:
-    """Key to error of the trials that failed when they last ended."""
-    failures: dict[str, str] = {}
-    for entry in history.events:
-        if entry["event"] == "failed":
-            failures[entry["key"]] = entry["error"]
-        elif entry["event"] == "finished":
-            failures.pop(entry["key"], None)
-    return failures
 
 
 def trial_states(
@@ -120,7 +145,9 @@ def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]
     lines = [
         _line("", strategy, grouped[task, strategy], states, 0) for task, strategy in grouped if not task
     ]
-    unselected = policy.unselected_by_cell()
+    unselected: Counter[tuple[str, str]] = Counter()
+    for place, count in policy.unselected_by_place().items():
+        unselected[place.arm, place.task] += count
     for cell in plan.cells:
         if not cell.applicable:
             empty = dict.fromkeys(STATES, 0)

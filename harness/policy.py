@@ -151,18 +151,16 @@ class Policy:
 
     def unselected_slots(self) -> int:
         """How many final results still wait for a selection."""
-        return self.unselected_by_cell().total()
+        return self.unselected_by_place().total()
 
-    def unselected_by_cell(self) -> Counter[tuple[str, str]]:
-        """How many final results of each arm on each task still wait for a selection."""
+    def unselected_by_place(self) -> Counter[Place]:
+        """How many final results of each place still wait for a selection."""
         made = {(selection.place, selection.protocol) for selection in self.selections}
-        waiting: Counter[tuple[str, str]] = Counter()
+        waiting: Counter[Place] = Counter()
         for places in self._followers.values():
             for place in places:
                 open_protocols = sum((place, protocol) not in made for protocol in PROTOCOLS)
-                waiting[place.arm, place.task] += (
-                    open_protocols * self.plan.slots(place.task) // len(PROTOCOLS)
-                )
+                waiting[place] = open_protocols * self.plan.slots(place.task) // len(PROTOCOLS)
         return waiting
 
     # How it works ------------------------------------------------------------------------------------

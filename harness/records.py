@@ -10,10 +10,10 @@ import importlib.metadata
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from harness.files import canonical_json, write_json
+from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.results import SCHEMA, TABLES, RunFolder, read_result
@@ -156,16 +156,6 @@ def installed_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def processor_name() -> str:
-    """What the machine calls its processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def _arm(plan: Plan, name: str) -> dict[str, Any]:

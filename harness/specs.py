@@ -16,6 +16,7 @@ from registry.contracts import InputError
 
 Stage = Literal["pretrain", "tune", "final"]
 Protocol = Literal["matched", "tuned"]
+STAGES: tuple[Stage, ...] = ("pretrain", "tune", "final")
 PROTOCOLS: tuple[Protocol, ...] = ("matched", "tuned")
 
 #: Fields that later versions added, with the value that leaves the identity of a trial as it was.

@@ -16,17 +16,17 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from harness.artifacts import ArtifactStore
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
-from harness.measure import Cost, measured, prepared_process
+from harness.measure import Cost, measured, prepared_process, processor_name
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.resources import TrialResources
-from harness.results import RunFolder, read_result, result_files
+from harness.results import RunFolder, read_result, result_files, result_text
 from harness.specs import TrialSpec
 from harness.watchdog import TimeLimitReachedError, printed_to, time_limit
 from registry.catalog import Catalogue
@@ -103,7 +103,7 @@ def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
         trial's `row`, `test_openings`, and for failures `error` and `traceback`. An exception in a strategy
         or task is a failure of the trial, never of the worker.
     """
-    attempt = _Attempt(payload)
+    attempt = Attempt(payload)
     if attempt.run.trial(payload["key"]).is_dir():  # a worker that outlived its driver was faster
         row = read_result(attempt.run.trial(payload["key"]))
         return {"key": payload["key"], "status": "done", "row": row, "test_openings": row["test_openings"]}
@@ -126,7 +126,19 @@ def execute(payload: Payload, *, expendable: bool = False) -> dict[str, Any]:
     }
 
 
-class _Attempt:
+class TrialLog(Protocol):
+    """Where a trial's reports go."""
+
+    curves: list[tuple[int, str, float]]
+
+    def __call__(self, step: int, steps: int, **values: float) -> None:
+        """Take in `values` after `step` of `steps`."""
+
+    def clear(self) -> None:
+        """The trial is over."""
+
+
+class Attempt:
     """One execution of a trial: what it was told, what it may use, what it has become so far."""
 
     def __init__(self, payload: Payload) -> None:
@@ -136,7 +148,7 @@ class _Attempt:
         self.cache = Path(payload["cache"])
         self.store = ArtifactStore(self.cache)
         self.scratch = self.run.scratch / payload["key"]
-        self.log = ProgressLog(self.run.scratch / f"{payload['key']}.json")
+        self.log: TrialLog = ProgressLog(self.run.scratch / f"{payload['key']}.json")
         self.row = _new_row(payload)
         self.test_openings = 0
 
@@ -254,7 +266,7 @@ class _Attempt:
         tables = {"curves": curves_table(key, self.log.curves)}
         if produced.predictions is not None:
             tables |= prediction_tables(key, produced.predictions)
-        files = result_files(result, tables) | exhibit_files(produced.exhibits)
+        files = result_files(result, tables, exhibit_files(produced.exhibits))
         if self._pretrains:
             write_folder(self.cache / "pretraining" / key, files)
         write_folder(self.run.trial(key), files)
@@ -306,7 +318,7 @@ def adopt_pretraining(key: str, *, run: RunFolder, cache: Path) -> bool:
     if not (source / "result.json").is_file():
         return False
     result = json.loads((source / "result.json").read_bytes()) | {"cached": True}
-    copy_folder(source, run.trial(key), result=result_files(result, {})["result.json"])
+    copy_folder(source, run.trial(key), result=result_text(result))
     return True
 
 
@@ -348,6 +360,7 @@ def _new_row(payload: Payload) -> dict[str, Any]:
         "finished": None,
         "device": payload["device"],
         "threads": payload["threads"],
+        "processor": processor_name(),
         "cached": False,
         "artifact": payload["artifact"],
     }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.analyses import analyse
-from reports.answer import answer, warnings
+from reports.contents import read_contents
 from reports.export import (
     agreement_file,
     differences_csv,
@@ -16,21 +15,16 @@ from reports.export import (
     values_csv,
     write_atomically,
 )
-from reports.frame import read_run
 from reports.intervals import DRAWS
 from reports.page import render
-from reports.tables import compare
 
 
 def build(folder: Path, draws: int = DRAWS) -> Path:
     """Write tables, `report.json` and, last, `report.html`; return the page."""
-    run = read_run(folder)
-    comparisons = compare(run, draws)
-    answers = [answer(one) for one in comparisons]
-    cautions = warnings(run, comparisons, answers)
-    analyses = analyse(run, comparisons, draws)
-    page = render(run, comparisons, answers, cautions, analyses, draws=draws)
-    for comparison in comparisons:
+    contents = read_contents(folder, draws)
+    run = contents.run
+    page = render(contents)
+    for comparison in contents.comparisons:
         for table in comparison.tables:
             stem = folder / "tables" / table_name(comparison, table)
             write_atomically(stem.with_name(f"{stem.name}.csv"), values_csv(run, comparison, table))
@@ -42,7 +36,7 @@ def build(folder: Path, draws: int = DRAWS) -> Path:
             write_atomically(stem.with_name(f"{stem.name}.tex"), table_latex(run, comparison, table))
     write_atomically(
         folder / "report.json",
-        to_json(twin(run, comparisons, answers=answers, warnings=cautions, analyses=analyses, draws=draws)),
+        to_json(twin(contents)),
     )
     write_atomically(folder / "report.html", page)
     return folder / "report.html"

@@ -12,9 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reports.analyses import NEEDS, Analyses
-from reports.answer import Answer, number
+from reports.analyses import NEEDS
+from reports.answer import number
 from reports.comparison import Comparison, StatisticTable, Table
+from reports.contents import Contents
 from reports.frame import Run
 from reports.intervals import LEVEL, PATIENT_DRAWS
 from reports.tests_ import ALPHA, POWER
@@ -79,16 +80,9 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def twin(
-    run: Run,
-    comparisons: Sequence[Comparison],
-    *,
-    answers: Sequence[Answer],
-    warnings: Sequence[str],
-    analyses: Analyses,
-    draws: int,
-) -> dict[str, Any]:
+def twin(contents: Contents) -> dict[str, Any]:
     """`report.json`: every number of the page, what it estimates and how its interval was made."""
+    run, draws = contents.run, contents.draws
     return {
         "schema": SCHEMA,
         "simulated": run.simulated,
@@ -113,11 +107,11 @@ def twin(
             "alpha": ALPHA,
             "minimum_detectable": f"difference found with a power of {POWER}, uncorrected",
         },
-        "answers": [asdict(one) for one in answers],
-        "warnings": list(warnings),
-        "analyses": asdict(analyses),
+        "answers": [asdict(one) for one in contents.answers],
+        "warnings": list(contents.warnings),
+        "analyses": asdict(contents.analyses),
         "needs": dict(NEEDS),
-        "comparisons": [_without_people(asdict(one)) for one in comparisons],
+        "comparisons": [_without_people(asdict(one)) for one in contents.comparisons],
     }
 
 

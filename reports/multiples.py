@@ -5,10 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal, TypeVar
 
-from reports.svg import INK, MUTED, Place, line, nice_ticks, scale, shortened, symbol, text, tick_label
+from reports.svg import (
+    INK,
+    MUTED,
+    Place,
+    band,
+    line,
+    nice_ticks,
+    opening,
+    scale,
+    shortened,
+    symbol,
+    text,
+    tick_label,
+    told,
+)
 
 Point = TypeVar("Point")
 
@@ -60,9 +73,8 @@ def panel(
     linear = scale(upward, HEIGHT - BOTTOM, TOP)
     y: Place = (lambda value: linear(math.log10(value))) if log else linear
     parts = [
-        f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" xmlns="http://www.w3.org/2000/svg"'
-        f' aria-label="{escape(summary)}">',
-        text(WIDTH / 2, 14, shortened(title, 36), INK, size=12),
+        opening(WIDTH, HEIGHT, summary),
+        told(title, text(WIDTH / 2, 14, shortened(title, 36), INK, size=12)),
     ]
     for tick in upward:
         word = f"{10**tick:.2g}" if log else tick_label(tick, upward)
@@ -82,6 +94,18 @@ def panel(
     return "".join(parts)
 
 
+def sheet(panels: Sequence[str], summary: str, columns: int = 4) -> str:
+    """Panels as one picture, row by row."""
+    rows = math.ceil(len(panels) / columns)
+    columns = min(columns, len(panels))
+    parts = [opening(columns * (WIDTH + 8), rows * (HEIGHT + 8), summary)]
+    for index, one in enumerate(panels):
+        x, y = index % columns * (WIDTH + 8), index // columns * (HEIGHT + 8)
+        place = f'<svg x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" '
+        parts.append(place + one.removeprefix("<svg "))
+    return "".join([*parts, "</svg>"])
+
+
 def thinned(points: Sequence[Point], limit: int) -> list[Point]:
     """At most `limit` points, evenly spaced, the first and the last among them.
 
@@ -99,10 +123,7 @@ def _ruled(rule: Rule, y: Place) -> list[str]:
     parts = []
     if rule.low is not None and rule.high is not None:
         top, height = y(rule.high), y(rule.low) - y(rule.high)
-        parts.append(
-            f'<rect x="{LEFT}" y="{top:.1f}" width="{WIDTH - RIGHT - LEFT}" height="{height:.1f}"'
-            ' fill="#c9ced4" fill-opacity="0.45"/>'
-        )
+        parts.append(band(LEFT, top, WIDTH - RIGHT - LEFT, height))
     more = 'stroke-dasharray="4 3"' if rule.dashed else ""
     return [*parts, line(LEFT, y(rule.value), WIDTH - RIGHT, y(rule.value), colour=INK, more=more)]
 

@@ -1,89 +1,64 @@
-"""Static charts as SVG: what stands on paper, in mail and without scripts."""
+"""SVG as text: lines, words, markers, ticks; what every chart is drawn from.
+
+Colours stand in presentation attributes, which a style sheet overrides: the page exchanges them in dark mode
+(`page/assets/report.css`), a file on its own keeps them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Literal
 
 from reports.answer import number
 
-WIDTH = 760
-LABEL_WIDTH = 190
 INK = "#1d2530"
 MUTED = "#5b6673"
 GRID = "#e3e6ea"
+BAND = "#c9ced4"
+PAPER = "#ffffff"
+FONT = "Inter, 'Source Sans 3', 'Segoe UI', Helvetica, Arial, sans-serif"
 
 Place = Callable[[float], float]
 
-
-@dataclass(frozen=True)
-class Mark:
-    """A point with its interval on one line of a chart."""
-
-    value: float
-    low: float | None
-    high: float | None
-    colour: str
-    symbol: str
-    note: str = ""
+#: Colour and marker of an arm.
+Style = tuple[str, str]
 
 
-def interval_chart(rows: Sequence[tuple[str, Sequence[Mark]]], label: str, summary: str, zero: bool) -> str:
-    """Points with intervals, one block per row; with a line at zero for differences."""
-    marks = [mark for _, row in rows for mark in row]
-    ends = [x for mark in marks for x in (mark.value, mark.low, mark.high) if x is not None]
-    ends += [0.0] if zero else []
-    ticks = nice_ticks(min(ends), max(ends))
-    left, right = LABEL_WIDTH, WIDTH - 110
-    heights = [16 * max(1, len(row)) + 10 for _, row in rows]
-    bottom = 8 + sum(heights)
-    x = scale(ticks, left, right)
-    parts = [_open(bottom + 44, summary)]
-    for tick in ticks:
-        parts.append(line(x(tick), 4, x(tick), bottom))
-        parts.append(text(x(tick), bottom + 16, tick_label(tick, ticks), MUTED))
-    if zero:
-        parts.append(line(x(0), 4, x(0), bottom, colour=INK, more='stroke-dasharray="4 3"'))
-    top = 4
-    for (title, row), height in zip(rows, heights, strict=True):
-        middle = top + height / 2
-        parts.append(text(left - 12, middle + 4, shortened(title), INK, anchor="end", size=13))
-        for index, mark in enumerate(row):
-            parts += _drawn(mark, x, middle + 16 * (index - (len(row) - 1) / 2), right)
-        top += height
-    parts += [text((left + right) / 2, bottom + 36, label, MUTED), "</svg>"]
-    return "".join(parts)
+def opening(width: float, height: float, summary: str) -> str:
+    """The first tag of a picture, with its name for readers who cannot see it."""
+    return (
+        f'<svg role="img" viewBox="0 0 {width:.0f} {height:.0f}" xmlns="http://www.w3.org/2000/svg"'
+        f' font-family="{FONT}" aria-label="{escape(summary)}">'
+    )
 
 
-def scatter_chart(
-    series: Sequence[tuple[str, tuple[str, str], Sequence[tuple[int, float]]]],
-    labels: tuple[str, str],
-    summary: str,
-) -> str:
-    """Points over whole numbers; `series` as (name, (colour, symbol), points), `labels` of x and y."""
-    points = [point for _, _, own in series for point in own]
-    ticks = nice_ticks(min(y for _, y in points), max(y for _, y in points))
-    left, right, top, bottom = 70, WIDTH - 170, 10, 250
-    places = sorted({x for x, _ in points})
-    x, y = scale(places, left + 20, right - 20), scale(ticks, bottom, top)
-    parts = [_open(300, summary)]
-    for tick in ticks:
-        parts.append(line(left, y(tick), right, y(tick)))
-        parts.append(text(left - 8, y(tick) + 4, tick_label(tick, ticks), MUTED, anchor="end"))
-    parts += [text(x(place), bottom + 18, str(place), MUTED) for place in places[:: 1 + len(places) // 12]]
-    for index, (name, (colour, marker), own) in enumerate(series):
-        parts += [symbol(marker, x(place), y(value), colour) for place, value in own]
-        parts.append(symbol(marker, right + 22, top + 14 + 22 * index, colour))
-        parts.append(
-            text(right + 34, top + 18 + 22 * index, shortened(name, 18), INK, anchor="start", size=13)
-        )
-    parts.append(text((left + right) / 2, bottom + 40, labels[0], MUTED))
-    turned = f'transform="rotate(-90 16 {(top + bottom) / 2})"'
-    parts += [text(16, (top + bottom) / 2, labels[1], MUTED, more=turned), "</svg>"]
-    return "".join(parts)
+def told(words: str, *shapes: str) -> str:
+    """Shapes that say something under the pointer."""
+    inner = "".join(shapes)
+    return f"<g><title>{escape(words)}</title>{inner}</g>" if words else inner
+
+
+def band(x: float, y: float, width: float, height: float) -> str:
+    """A gray area: an interval of a line, or differences that do not matter."""
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+        f' fill="{BAND}" fill-opacity="0.45"/>'
+    )
+
+
+def legend(names: Sequence[tuple[str, Style]], left: float, right: float) -> tuple[list[str], float]:
+    """Markers with their names in rows that fit, and the height that they take."""
+    parts: list[str] = []
+    x, y = left, 12.0
+    for name, (colour, marker) in names:
+        width = 26 + 7.2 * len(name)
+        if x > left and x + width > right:
+            x, y = left, y + 20
+        parts += [symbol(marker, x + 6, y, colour), text(x + 18, y + 4, name, INK, anchor="start", size=13)]
+        x += width + 14
+    return parts, (y + 12 if names else 0.0)
 
 
 def scale(values: Sequence[float], start: float, end: float) -> Place:
@@ -117,7 +92,7 @@ def line(x1: float, y1: float, x2: float, y2: float, *, colour: str = GRID, more
 
 
 def symbol(name: str, x: float, y: float, colour: str, size: float = 5.0) -> str:
-    """A marker; names are plotly's."""
+    """A marker: circle, circle-open, square, diamond, triangle-up, triangle-down, x or cross."""
     if name.startswith("circle"):
         fill = "#ffffff" if name.endswith("open") else colour
         place = f'cx="{x:.1f}" cy="{y:.1f}" r="{size - 0.5}"'
@@ -165,18 +140,3 @@ def tick_label(value: float, ticks: Sequence[float]) -> str:
 def shortened(name: str, length: int = 27) -> str:
     """A label that fits beside a chart; tables carry it whole."""
     return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def _open(height: float, summary: str) -> str:
-    return (
-        f'<svg role="img" viewBox="0 0 {WIDTH} {height}" xmlns="http://www.w3.org/2000/svg"'
-        f' aria-label="{escape(summary)}">'
-    )
-
-
-def _drawn(mark: Mark, x: Place, y: float, right: float) -> Iterator[str]:
-    if mark.low is not None and mark.high is not None:
-        yield line(x(mark.low), y, x(mark.high), y, colour=mark.colour, more='stroke-width="2"')
-    yield symbol(mark.symbol, x(mark.value), y, mark.colour)
-    if mark.note:
-        yield text(right + 10, y + 4, mark.note, mark.colour, anchor="start")

@@ -1,4 +1,4 @@
-"""`harness plan`: what a suite would run, without running it."""
+"""`harness plan`: what a suite would run, what it costs and what it can prove, without running it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,54 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.options import request_from, suite_options
+from harness.evidence import TaskEvidence, counted
 from harness.outlook import STATES, Outlook, look_ahead
+from harness.price import Price, parse_cluster
+from harness.progress import duration
 
 
 @click.command("plan")
 @suite_options
+@click.option(
+    "--cluster",
+    metavar="cpus=N[,gpus=N]",
+    help="Price the time on a cluster of this size.  [default: this machine]",
+)
+@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="Price the time at N trials at once.")
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="First run the beginning of one trial of each kind whose time is not known; nothing of it is kept.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable: every cell and every trial.")
-def plan(as_json: bool, **what: Any) -> None:
-    r"""Show what a suite would run, without running it.
+def plan(cluster: str | None, slots: int | None, calibrate: bool, as_json: bool, **what: Any) -> None:
+    r"""Show what a suite would run, what that costs and what it can prove.
 
     Every cell with its trials: done, cached, to run, blocked, or N/A with its reason. Final trials that
-    depend on a selection are counted as to run until the selection is known.
+    depend on a selection are counted as to run, each protocol with its own, until the selection is known.
+    The price comes from trials of the same kind on this machine; what was never timed is named as unknown.
 
     \b
     Examples:
       harness plan --suite quick
-      harness plan --suite mine.toml --plugin my_strategy.py --json
+      harness plan --suite quick --calibrate
+      harness plan --suite mine.toml --plugin my_strategy.py --cluster cpus=64,gpus=8 --json
     """
-    outlook = look_ahead(request_from(**what))
+    request = request_from(**what)
+    place = parse_cluster(cluster) if cluster is not None else None
+    if calibrate:
+        from harness.calibration import calibrate as time_beginnings  # noqa: PLC0415 - runs trials
+
+        time_beginnings(request, say=lambda text: click.echo(text, err=True))
+    outlook = look_ahead(request, cluster=place, slots=slots)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(outlook), indent=1, ensure_ascii=False))
     else:
         _print(Console(), outlook)
 
 
-def _print(console: Console, outlook: Outlook) -> None:
+def print_cells(console: Console, outlook: Outlook) -> None:
+    """Print the cells and their trials by state."""
     table = Table(title=f"suite {escape(outlook.suite)}", title_justify="left")
     for column in ("task", "strategy"):
         table.add_column(column, overflow="fold")
@@ -47,6 +70,62 @@ def _print(console: Console, outlook: Outlook) -> None:
         table.add_row(escape(line.task), escape(line.strategy), *counts)
     console.print(table)
     for note in dict.fromkeys(line.note for line in outlook.cells if line.note):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        _say(console, note)
     words = ", ".join(f"{count} {state}" for state, count in outlook.counts.items())
-    console.print(f"{sum(outlook.counts.values())} trials: {words}", highlight=False)
+    _say(console, f"{sum(outlook.counts.values())} trials: {words}")
+
+
+def _print(console: Console, outlook: Outlook) -> None:
+    print_cells(console, outlook)
+    for words in _price_in_words(outlook.price):
+        _say(console, words)
+    for one in outlook.evidence:
+        _say(console, _evidence_in_words(one))
+    for warning in outlook.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _price_in_words(price: Price) -> list[str]:
+    if not price.trials:
+        return []
+    lines = []
+    if price.priced:
+        gpus = f", {price.gpu_hours:.2f} GPU hours" if price.gpu_hours else ""
+        basis = [f"{price.measured} timed trials"] if price.measured else []
+        basis += [f"{price.extrapolated} kinds extrapolated from a beginning"] if price.extrapolated else []
+        lines.append(
+            f"price of {price.priced} of {price.trials} trials: {price.cpu_hours:.2f} CPU hours{gpus}, "
+            f"{duration(3600 * price.wall_hours)} at least with {_slots(price)} trials at once; "
+            f"from {' and '.join(basis)}"
+        )
+    if price.unknown:
+        shown = ", ".join(price.unknown[:6]) + (", ..." if len(price.unknown) > 6 else "")
+        lines.append(
+            f"price unknown for {price.trials - price.priced} trials, none of whose kind was timed here: "
+            f"{shown} (--calibrate runs their beginnings)"
+        )
+    return lines
+
+
+def _slots(price: Price) -> str:
+    """Trials at once, by stage where stages differ."""
+    if len(set(price.slots.values())) == 1:
+        return str(price.slots["final"])
+    return ", ".join(f"{slots} {stage}" for stage, slots in price.slots.items())
+
+
+def _evidence_in_words(one: TaskEvidence) -> str:
+    replicates = counted(one.seeds, one.replicate)
+    text = f"{one.task}: {counted(one.arms, 'arm')}, {replicates}; least exact p {one.smallest_p:.3g}"
+    if one.comparisons:
+        text += f" ({one.smallest_p_corrected:.3g} corrected)"
+    if one.minimum_detectable is not None:
+        text += (
+            f"; detectable with 80 % power, by seeds alone: {one.minimum_detectable:.3g} in {one.metric} "
+            f"(spread of {one.recorded_pairs} recorded pairs)"
+        )
+    return text
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

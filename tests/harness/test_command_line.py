@@ -123,7 +123,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from harness.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
-        "names = {'torch', 'ray', 'plotly', 'polars', 'numpy', 'pydantic', 'timm', 'rich'}\n"
+        "names = {'torch', 'ray', 'polars', 'numpy', 'pydantic', 'timm', 'rich'}\n"
         "heavy = names & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
@@ -141,7 +141,7 @@ def test_planning_and_listing_import_neither_torch_nor_ray(arguments: list[str],
         "import sys\n"
         "from harness.cli import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code\n"
-        "heavy = {'torch', 'ray', 'plotly', 'timm'} & set(sys.modules)\n"
+        "heavy = {'torch', 'ray', 'timm'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run(
@@ -161,6 +161,25 @@ def test_list_shows_plug_ins_with_their_origin() -> None:
     assert strategies["random_projection"] == str(PLUGIN)
     assert strategies["dxa_vae"] == "built-in"
     assert {"quick", "smoke"} <= {suite["name"] for suite in found["suites"]}
+
+
+def test_plan_prices_and_warns(tmp_path: Path) -> None:
+    arguments = ["plan", "--suite", str(SUITE), "--plugin", str(PLUGIN), "--output", str(tmp_path / "run")]
+    arguments += ["--cache", str(tmp_path / "cache")]
+    shown = harness(*arguments)
+    assert "price unknown for 28 trials" in shown.stdout
+    assert "2 final seeds cannot be significant" in shown.stdout
+    assert harness(*arguments, "--calibrate").stderr.count("calibrated") == 0
+    priced = harness(*arguments, "--cluster", "cpus=64,gpus=8")
+    assert "price of 28 of 28 trials" in priced.stdout
+    assert "with 64 trials at once" in priced.stdout
+    plan = json.loads(harness(*arguments, "--slots", "3", "--json").stdout)
+    assert plan["price"]["slots"] == {"pretrain": 3, "tune": 3, "final": 3}
+    assert {one["task"]: one["seeds_needed"] for one in plan["evidence"]} == {"stroke": 7, "redrawing": 6}
+    assert len(plan["warnings"]) == 2
+    wrong = harness(*arguments, "--cluster", "many")
+    assert wrong.returncode == 2
+    assert "cpus=64,gpus=8" in wrong.stderr
 
 
 def test_plan_shows_cells_with_reasons(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_suite_in_which_nothing_applies_is_refused() -> None:
 def test_planning_imports_no_heavy_library() -> None:
     script = (
         "import sys, harness.outlook, harness.plan, harness.policy\n"
-        "heavy = {'torch', 'ray', 'plotly', 'polars', 'timm', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'ray', 'polars', 'timm', 'sklearn'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from registry.dxa.losses.divergence import kl_divergence
-from registry.dxa.losses.perceptual import PerceptualNetwork, distance, layer_scales
+from registry.dxa.losses.perceptual import PerceptualNetwork, layer_scales
 from registry.dxa.losses.ratios import ratio_images
 from registry.dxa.models.vae import Reconstruction
 
@@ -93,13 +93,13 @@ class ScanLoss:
     def __call__(self, indices: NDArray[np.int64], reconstruction: Reconstruction) -> dict[str, Tensor]:
         """The weighted terms for the scans with these indices; `perceptual`, `r_image`, `pixel`, `kl`."""
         true = self.scans[torch.from_numpy(indices)]
-        made = reconstruction.scans.float()
+        made = _exact(reconstruction.scans)
         terms = self._feature_terms(indices, true, made) if self.factors.needs_network else {}
         if self.factors.pixel_weight:
             terms["pixel"] = self.factors.pixel_weight * (made - true).abs().mean() / self.pixel_scale
         if self.factors.kl_weight:
             terms["kl"] = self.factors.kl_weight * kl_divergence(
-                reconstruction.mean.float(), reconstruction.log_variance.float()
+                _exact(reconstruction.mean), _exact(reconstruction.log_variance)
             )
         return terms
 
@@ -113,8 +113,9 @@ class ScanLoss:
         return found
 
     def _feature_terms(self, indices: NDArray[np.int64], true: Tensor, made: Tensor) -> dict[str, Tensor]:
+        assert self.network is not None  # noqa: S101 - as in `_layers`
         distances = [
-            distance(target, layer, scale)
+            self.network.distance(target, layer, scale)
             for target, layer, scale in zip(
                 self._targets(indices, true), self._layers(made, true), self.scales, strict=True
             )
@@ -155,3 +156,8 @@ class ScanLoss:
                 [image, *(layer[chosen] for layer in layers)]
                 for image, layers in zip(self.images(true, true), self._cache, strict=True)
             ]
+
+
+def _exact(values: Tensor) -> Tensor:
+    """At least single precision: a loss in half of it stops at a thousandth."""
+    return values.float() if values.dtype in {torch.bfloat16, torch.float16} else values

@@ -35,7 +35,7 @@ def require_backbone(name: str) -> None:
 
 
 def build_backbone(
-    name: str, *, stages: tuple[int, ...] = (-1,), imagenet: bool = False
+    name: str, *, stages: tuple[int, ...] | None = (-1,), imagenet: bool = False
 ) -> tuple[nn.Module, str]:
     """Build a backbone that returns feature maps of the given stages.
 
@@ -44,7 +44,7 @@ def build_backbone(
     name
         Name of a timm model.
     stages
-        Which of its stages to return; the default is the deepest one alone.
+        Which of its stages to return, all where `None`; the default is the deepest one alone.
     imagenet
         Whether to load ImageNet weights, from the installation for the bundled backbone and from timm's
         hub otherwise. Without them, weights are drawn from torch's random numbers.
@@ -61,8 +61,9 @@ def build_backbone(
     """
     require_backbone(name)
     from_hub = imagenet and name != BUNDLED
+    chosen: dict[str, Any] = {} if stages is None else {"out_indices": stages}
     try:
-        backbone = timm.create_model(name, features_only=True, out_indices=stages, pretrained=from_hub)
+        backbone = timm.create_model(name, features_only=True, pretrained=from_hub, **chosen)
     except Exception as error:
         if not from_hub:
             raise InputError(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from registry.dxa.imaging import CHANNELS
 from registry.dxa.models.architecture import Architecture
 from registry.dxa.models.backbones import build_backbone
+from registry.dxa.models.folding import fold, pointwise
 
 
 class ScanEncoder(nn.Module):
@@ -36,6 +37,8 @@ class ScanEncoder(nn.Module):
         self.stem = nn.Conv2d(len(CHANNELS), 3, 1)
         initialise_stem(self.stem)
         self.backbone, self.source = build_backbone(architecture.backbone, imagenet=imagenet)
+        # In a tuple, as it holds nothing of its own: the backbone's modules, read in another way.
+        self._reader = (_reader(self.backbone),)
         with torch.no_grad():
             sample = torch.zeros(1, len(CHANNELS), architecture.height, architecture.width)
             was_training = self.training
@@ -54,7 +57,8 @@ class ScanEncoder(nn.Module):
 
     def forward(self, scans: Tensor) -> Tensor:
         """Map (n, 6, height, width) counts to (n, channels, rows, columns) features."""
-        features: Tensor = self.backbone(self.stem(self.normalise(scans)))[-1]
+        image = pointwise(self.normalise(scans), self.stem.weight, self.stem.bias)
+        features: Tensor = self._reader[0](image)[-1]
         return features
 
 
@@ -101,6 +105,14 @@ def initialise_stem(stem: nn.Conv2d) -> None:
         stem.weight[2] = 1 / 6
         if stem.bias is not None:
             stem.bias.zero_()
+
+
+def _reader(backbone: nn.Module) -> nn.Module:
+    try:
+        return fold(backbone)
+    except Exception:
+        # Whatever tracing stumbles over: the backbone itself gives the same numbers, only later.
+        return backbone
 
 
 def _channel(values: tuple[float, ...]) -> Tensor:

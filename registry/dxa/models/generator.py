@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from registry.dxa.imaging import CHANNELS
 from registry.dxa.models.architecture import Architecture
+from registry.dxa.models.folding import pointwise
 
 #: Channels of the convolutional path at a quarter, a half and the whole of a scan's size.
 _WIDTHS = (24, 24, 16)
@@ -61,7 +62,7 @@ class ScanGenerator(nn.Module):
         detail = detail.contiguous(memory_format=torch.channels_last)
         for block, size in zip(self.blocks, self.sizes[1:], strict=True):
             detail = block(_resize(detail, size))
-        scan = scan + self.last(detail)
+        scan = scan + pointwise(detail, self.last.weight, self.last.bias)
         counts: Tensor = scan * self.channel_scale + self.channel_mean
         return counts
 

@@ -165,6 +165,7 @@ def train(
         [{"params": list(group.parameters), "lr": group.learning_rate} for group in groups],
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
+        fused=True,  # one pass over the weights and their moments in the place of a dozen
     )
     parameters = [parameter for group in groups for parameter in group.parameters]
     progress = _resume(context, module, optimizer)

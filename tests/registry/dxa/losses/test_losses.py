@@ -3,15 +3,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_divergence
 
 from registry.contracts import InputError
 from registry.dxa.losses.divergence import kl_divergence
-from registry.dxa.losses.perceptual import PerceptualNetwork, distance, layer_scales
+from registry.dxa.losses.perceptual import DECLARED, Layers, PerceptualNetwork, layer_scales
 from registry.dxa.losses.ratios import body_mask, ratio, ratio_images
 from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
+from registry.dxa.models.backbones import BUNDLED, build_backbone
 from registry.dxa.models.vae import Reconstruction
 from registry.dxa.training.scans import load_scans
 from tests.registry.dxa.stand_in import open_split
@@ -36,6 +38,13 @@ def scans():
 @pytest.fixture(scope="module")
 def network():
     return PerceptualNetwork()
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The perceptual network as timm gives it."""
+    network, _ = build_backbone(BUNDLED, stages=(0, 1, 2), imagenet=True)
+    return network.eval().requires_grad_(False)
 
 
 def reconstruction_of(scans, count, *, noise=100.0, requires_grad=False):
@@ -86,7 +95,7 @@ def plain_released(channels):
     return [torch.stack(channels, 1) for (channels,) in groups]
 
 
-def plain_loss(loss, network, scans, indices, reconstruction):
+def plain_loss(loss, plain, scans, indices, reconstruction):
     """One pass per image, everything computed again at every step."""
     factors = loss.factors
     true = scans[indices]
@@ -99,7 +108,7 @@ def plain_loss(loss, network, scans, indices, reconstruction):
     ]
     distances = []
     for (one, other), scales in zip(pairs, loss.scales, strict=True):
-        layers = zip(_features(network, one), _features(network, other), strict=True)
+        layers = zip(_features(plain, one), _features(plain, other), strict=True)
         total = 0.0
         for (target, layer), scale in zip(layers, scales, strict=True):
             total = total + (target - layer).abs().mean() / scale
@@ -116,21 +125,21 @@ def plain_loss(loss, network, scans, indices, reconstruction):
     }
 
 
-def _features(network, image):
-    return [image, *network.network((image - 0.5) / 0.5)]
+def _features(plain, image):
+    return [image, *plain((image - 0.5) / 0.5)]
 
 
 @pytest.mark.parametrize(
     ("variant", "offset"),
     [("energy", "subtracted"), ("energy", "kept"), ("phase", "subtracted"), ("released", "kept")],
 )
-def test_loss_and_gradient_equal_a_plain_reference(scans, network, variant, offset):
+def test_loss_and_gradient_equal_a_plain_reference(scans, network, plain, variant, offset):
     loss = ScanLoss(scans, replace(FACTORS, r_variant=variant, r_offset=offset), network)
     indices = np.array([2, 0, 5])
     # Noise stays small enough that no body pixel falls below the threshold where a ratio is continued.
     ours = reconstruction_of(scans[indices], 3, noise=20.0, requires_grad=True)
     theirs = Reconstruction(ours.scans.detach().clone().requires_grad_(True), ours.mean, ours.log_variance)
-    made, reference = loss(indices, ours), plain_loss(loss, network, scans, indices, theirs)
+    made, reference = loss(indices, ours), plain_loss(loss, plain, scans, indices, theirs)
     assert set(made) == set(reference) == {"perceptual", "r_image", "pixel", "kl"}
     for name, value in reference.items():
         torch.testing.assert_close(made[name], value, rtol=1e-5, atol=1e-6)
@@ -165,7 +174,25 @@ def test_every_layer_is_a_relative_error(scans, network):
     images = scans[:, :3] / 1e4
     layers = network(images)
     flat = [layer.mean((0, 2, 3), keepdim=True).expand_as(layer) for layer in layers]
-    assert float(distance(layers, flat, layer_scales(layers))) == pytest.approx(1.0, abs=1e-5)
+    assert float(network.distance(layers, flat, layer_scales(layers))) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_layers_weigh_what_is_declared():
+    """One image, two layers, weights 1 and 3: (1 x 0.5 / 0.5 + 3 x 2 / 4) / 4."""
+    network = PerceptualNetwork(layers=Layers((1.0, 3.0), stages=(0,)))
+    targets = [torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 1, 1)]
+    layers = [torch.full((1, 3, 2, 2), 0.5), torch.full((1, 2, 1, 1), -2.0)]
+    assert float(network.distance(targets, layers, [0.5, 4.0])) == pytest.approx((1 + 1.5) / 4)
+
+
+def test_the_published_layers_of_vgg16_follow_its_convolutions():
+    """Sixteen weights with the image's; each activation behind a convolution, and two of the poolings."""
+    layers = DECLARED["vgg16"]
+    backbone = timm.create_model("vgg16", features_only=True)
+    chosen = [backbone.get_submodule(name) for name in layers.modules]
+    assert len(layers.weights) == 16 == len(chosen) + 1
+    assert sum(isinstance(module, torch.nn.ReLU) for module in chosen) == 13
+    assert sum(isinstance(module, torch.nn.MaxPool2d) for module in chosen) == 2
 
 
 @pytest.mark.parametrize("variant", ["energy", "phase", "released"])

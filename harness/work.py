@@ -1,0 +1,73 @@
+"""What is still to run, trials of one kind together: what a price is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from harness.plan import Plan, Trial
+from harness.policy import Policy
+from harness.price import Work
+from harness.specs import Stage
+from harness.timings import kind_of
+
+
+def work_of(plan: Plan, policy: Policy, *, timed: bool = True) -> list[Work]:
+    """What is to run, every selection at its most expensive: each protocol with trials of its own.
+
+    Parameters
+    ----------
+    timed
+        Whether kinds must be told apart as timings do; without, they go by their words, which costs less.
+    """
+    tally = _Tally(plan, policy, timed)
+    for key, trial in policy.trials.items():
+        if policy.states[key] != "done":
+            tally.add(trial, 1)
+    for place, count in policy.unselected_by_place().items():
+        if count:
+            final = next(iter(plan.finals(place, {}, draw=None, protocols=())))
+            tally.add(final, count, before=plan.tuning[plan.leader(place)][:1])
+    return tally.work()
+
+
+@dataclass
+class _Tally:
+    plan: Plan
+    policy: Policy
+    timed: bool
+    counts: Counter[str] = field(default_factory=Counter)
+    described: dict[str, tuple[str, Stage, tuple[str, ...]]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def add(self, trial: Trial, count: int, before: tuple[Trial, ...] = ()) -> None:
+        kind = self._kind(trial)
+        self.counts[kind] += count
+        if kind not in self.described:
+            upstream = tuple(self._kind(self.policy.trials[key]) for key in trial.spec.upstream)
+            chain = (*upstream, *(self._kind(earlier) for earlier in before))
+            self.described[kind] = (_words(trial), trial.stage, chain)
+
+    def work(self) -> list[Work]:
+        return [
+            Work(kind, what, stage, self.counts[kind], chain)
+            for kind, (what, stage, chain) in self.described.items()
+        ]
+
+    def _kind(self, trial: Trial) -> str:
+        words = _words(trial)
+        if not self.timed:
+            return words
+        if words not in self.kinds:
+            resources = self.plan.suite.resources
+            device = resources.of(trial.stage).device
+            self.kinds[words] = kind_of(trial.spec, device=device, threads=resources.threads)
+        return self.kinds[words]
+
+
+def _words(trial: Trial) -> str:
+    """A kind of trials in words: what `Trial.label` says, without the seed."""
+    who = trial.arm or f"{trial.spec.baseline} baseline"
+    task = f" / {trial.spec.task}" if trial.spec.task else ""
+    special = "" if trial.condition.is_main else f" ({trial.condition})"
+    return f"{trial.stage} {who}{task}{special}"

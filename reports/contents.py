@@ -1,0 +1,139 @@
+"""Everything that the report shows, computed once: the page, the exports and the files show this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.analyses import Analyses, analyse
+from reports.answer import Answer, answer, warnings
+from reports.comparison import Comparison
+from reports.curves import CurvePanel, pretraining_curves
+from reports.figures import (
+    Figure,
+    agreement_panels,
+    arm_styles,
+    draws_figure,
+    endpoint_figure,
+    forest_figures,
+    styles,
+)
+from reports.frame import Run, read_run
+from reports.multiples import sheet
+from reports.pictures import BUDGET, ExhibitView, exhibits
+from reports.svg import Style
+from reports.tables import compare
+from reports.tuning import Cost, TaskTuning, costs, tuning
+
+
+@dataclass(frozen=True)
+class Block:
+    """A task under a protocol, with its pictures.
+
+    Parameters
+    ----------
+    forests
+        By table and statistic: paired differences, a figure per axis.
+    agreement
+        By table and column: a panel per row.
+    exhibits
+        Example scans, and how many were left out to keep the page small.
+    """
+
+    data: Comparison
+    answer: Answer
+    styles: Mapping[str, Style]
+    endpoint: Figure | None
+    forests: Mapping[tuple[str, str], list[Figure]]
+    agreement: Mapping[tuple[str, str], list[str]]
+    exhibits: tuple[list[ExhibitView], int]
+
+    def figures(self) -> Iterator[Figure]:
+        """The figures of the block, small multiples as one sheet each."""
+        if self.endpoint:
+            yield self.endpoint
+        for forests in self.forests.values():
+            yield from forests
+        titles = {column.key: column.title for column in self.data.columns}
+        names = {column.key: column.name for column in self.data.columns}
+        for (table, column), panels in self.agreement.items():
+            if panels:
+                key = f"agreement-{self.data.task}-{'-'.join(self.data.protocols)}-{table}-{names[column]}"
+                summary = f"Agreement person by person: {titles[column]}"
+                yield Figure(key, sheet(panels, summary), summary)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report is made of; `draws` is the number of resamples."""
+
+    run: Run
+    draws: int
+    blocks: tuple[Block, ...]
+    warnings: tuple[str, ...]
+    analyses: Analyses
+    arm_styles: Mapping[str, Style]
+    curves: tuple[list[CurvePanel], int]
+    tuning: tuple[tuple[TaskTuning, Figure | None], ...]
+    costs: tuple[Cost, ...]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Every task under every protocol."""
+        return [block.data for block in self.blocks]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What each comparison says."""
+        return [block.answer for block in self.blocks]
+
+    def figures(self) -> Iterator[Figure]:
+        """Every figure of the page that is not made of pixels, in the order of the page."""
+        for block in self.blocks:
+            yield from block.figures()
+        if self.curves[0]:
+            panels = [panel.svg for panel in self.curves[0]]
+            yield Figure("pretraining-curves", sheet(panels, "Learning curves of pretraining"), "")
+        yield from (figure for _, figure in self.tuning if figure)
+
+
+def read_contents(folder: Path, draws: int) -> Contents:
+    """Read the records of a run and compute all that is shown.
+
+    Raises
+    ------
+    RecordsError
+        If a record is missing, unreadable or contradicts another one.
+    """
+    run = read_run(folder)
+    comparisons = compare(run, draws)
+    answers = [answer(one) for one in comparisons]
+    looks = arm_styles(run.arms)
+    budget = BUDGET // max(1, len(comparisons))
+    return Contents(
+        run,
+        draws,
+        tuple(_block(run, one, found, budget) for one, found in zip(comparisons, answers, strict=True)),
+        tuple(warnings(run, comparisons, answers)),
+        analyse(run, comparisons, draws),
+        looks,
+        pretraining_curves(run, looks),
+        tuple((one, draws_figure(one, looks)) for one in tuning(run, comparisons)),
+        tuple(costs(run)),
+    )
+
+
+def _block(run: Run, one: Comparison, found: Answer, budget: int) -> Block:
+    looks = styles(one.columns)
+    forests: dict[tuple[str, str], list[Figure]] = {}
+    panels: dict[tuple[str, str], Any] = {}
+    for table in one.tables:
+        for statistic in table.statistics:
+            forests[table.key, statistic.name] = forest_figures(one, table.key, statistic)
+        for arm in table.agreement:
+            panels[table.key, arm.column] = agreement_panels(
+                arm, table.statistics[0].lines, looks[arm.column]
+            )
+    return Block(one, found, looks, endpoint_figure(one), forests, panels, exhibits(run, one, budget))

@@ -1,0 +1,109 @@
+"""Text of the page: how records read, and the environment in which templates are filled."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.answer import digits, interval, number, p_words
+from reports.comparison import Column
+from reports.pairs import SEED_WORDS
+from reports.ranking import advice
+from reports.sample import readable
+from reports.svg import symbol
+
+
+def environment() -> Environment:
+    """Templates with autoescape; a name that does not exist is an error."""
+    made = Environment(
+        loader=PackageLoader("reports.page", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "advice": lambda variance, kind: advice(variance, SEED_WORDS[kind]),
+        "digits": digits,
+        "interval": interval,
+        "number": number,
+        "readable": readable,
+        "p_words": p_words,
+        "seconds": seconds,
+        "short": short,
+        "settings": settings,
+        "tidy": tidy,
+        "marker": marker,
+        "svg": Markup,
+        "titled": titled,
+    }
+    return made
+
+
+def titled(columns: Sequence[Column], key: str) -> str:
+    """The title of a column."""
+    return next(column.title for column in columns if column.key == key)
+
+
+def flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Nested records as (name, text) pairs.
+
+    Examples
+    --------
+    >>> flat({"a": {"b": 1}, "c": ["x", "y"]})
+    [('a · b', '1'), ('c', 'x; y')]
+    """
+    if isinstance(value, Mapping):
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in flat(inner, f"{path} · {key}" if path else str(key))
+        ]
+    text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return [(path, tidy(text))]
+
+
+def tidy(text: str) -> str:
+    """Text without the name of anybody's home folder."""
+    return re.sub(r"(/home/[^/\s:'\"]+|/Users/[^/\s:'\"]+|/root)(?=/|\b)", "~", text)
+
+
+def seconds(value: float | None) -> str:
+    """A duration that reads well: `48 s`, `12 min`, `3.2 h`.
+
+    Examples
+    --------
+    >>> seconds(720.0)
+    '12 min'
+    """
+    if value is None:
+        return "\N{EN DASH}"
+    if value < 120:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def short(value: float) -> str:
+    """A number with at most four significant digits."""
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def settings(value: Any) -> str:
+    """Hyperparameters in one line; numbers with four significant digits."""
+    chosen = json.loads(value or "{}") if isinstance(value, str) else value
+    return ", ".join(
+        f"{key} = {f'{one:.4g}' if isinstance(one, float) else one}" for key, one in chosen.items()
+    )
+
+
+def marker(style: tuple[str, str]) -> Markup:
+    """The colour and marker of an arm, for headings and legends."""
+    drawn = symbol(style[1], 7, 7, style[0])
+    return Markup(  # noqa: S704  numbers and constants of ours
+        f'<svg class="marker" width="14" height="14" viewBox="0 0 14 14" aria-hidden="true">{drawn}</svg>'
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.suite import Suite
+from harness.table import tables_within
 
 #: A numpydoc entry: names at the margin, then its indented text.
 _ENTRY = re.compile(r"^(\w+(?:, \w+)*)\n((?: {4}.*\n?)+)", re.MULTILINE)
@@ -35,8 +36,8 @@ def _tables(table: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """A table and all tables within it, by name."""
     found = {table.__name__: table}
     for information in table.model_fields.values():
-        if isinstance(information.annotation, type) and issubclass(information.annotation, BaseModel):
-            found |= _tables(information.annotation)
+        for inner in tables_within(information.annotation):
+            found |= _tables(inner)
     return found
 
 

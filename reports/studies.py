@@ -75,13 +75,14 @@ def study_key(study: Ablations) -> str:
 
 
 def ablation_figures(study: Ablations) -> dict[str, Figure]:
-    """The views that the study allows, by name: `removals`, `order-means`, `factorial`, `dose-<factor>`."""
+    """The views that the study allows, by name, such as `removals`, `ladder-0`, `dose-<factor>`."""
     key, label = study_key(study), f"difference in {study.label}"
     found = {
         "children": effects_figure(f"children-{key}", study.children, label),
         "removals": effects_figure(f"removals-{key}", study.removals, label),
-        "order-means": effects_figure(f"order-means-{key}", study.order_means, label),
     }
+    for index, means in enumerate(study.order_means):
+        found[f"order-means-{index}"] = effects_figure(f"order-means-{key}-{index}", means.effects, label)
     for index, ladder in enumerate(study.ladders):
         found[f"ladder-{index}"] = effects_figure(f"ladder-{key}-{index}", ladder.steps, label)
     if study.factorial:

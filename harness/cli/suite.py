@@ -30,8 +30,7 @@ def show(name: str) -> None:
     Example:
       harness suite show quick > mine.toml
     """
-    table = load_suite(name).model_dump(by_alias=True, mode="json", exclude_none=True)
-    click.echo(to_toml(table), nl=False)
+    click.echo(to_toml(load_suite(name).as_table()), nl=False)
 
 
 @suite.command("validate")
@@ -44,7 +43,8 @@ def validate(name: str, plugins: tuple[str, ...]) -> None:
     Example:
       harness suite validate mine.toml --plugin my_strategy.py
     """
-    from harness.run import Request, prepare  # noqa: PLC0415 - show and schema need neither
+    from harness.request import Request  # noqa: PLC0415 - show and schema need none of this
+    from harness.run import prepare  # noqa: PLC0415
 
     chosen = load_suite(name)
     request = Request(chosen, absolute_plugins(plugins), Path("runs") / chosen.name, default_cache())

@@ -57,7 +57,7 @@ def effects(study: Ablations) -> list[tuple[str, Sequence[Effect]]]:
         ("Arms that declare it as their parent", study.children),
         ("Leave one out", study.removals),
         *((f"Ladder: {', then '.join(one.order)}", one.steps) for one in study.ladders),
-        ("Mean over orders", study.order_means),
+        *((f"Mean over {one.orders} orders", one.effects) for one in study.order_means),
         ("Factorial", study.factorial.effects if study.factorial else ()),
         *((f"Trend of {one.factor}", (one.trend,)) for one in study.doses),
     ]

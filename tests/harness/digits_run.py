@@ -18,7 +18,8 @@ import polars as pl
 from harness.cli import main
 from harness.executors.inline import InlineExecutor
 from harness.progress import SilentDisplay
-from harness.run import Finished, Request, run_suite
+from harness.request import Request
+from harness.run import Finished, run_suite
 from harness.suite import load_suite, parse_suite
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def digits_request(
     folder: Path, *, plugins: tuple[Path, ...] = (), output: str = "run", **tables: Any
 ) -> Request:
     """A small request; `tables` replace tables of the suite."""
-    table = load_suite(str(SUITE)).model_dump(by_alias=True)
+    table = load_suite(str(SUITE)).as_table()
     suite = parse_suite(
         {**table, "budget": {"draws": 2}, "cohort": {"patients": 20}, **tables}, source="test"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,11 @@ def read_contents(folder: Path, draws: int) -> Contents:
     RecordsError
         If a record is missing, unreadable or contradicts another one.
     """
-    run = read_run(folder)
+    return contents_of(read_run(folder), draws)
+
+
+def contents_of(run: Run, draws: int, cautions: Sequence[str] = ()) -> Contents:
+    """Compute all that is shown of a run; `cautions` come before the warnings that it finds itself."""
     comparisons = compare(run, draws)
     answers = [answer(one) for one in comparisons]
     looks = arm_styles(run.arms)
@@ -116,7 +120,7 @@ def read_contents(folder: Path, draws: int) -> Contents:
         run,
         draws,
         tuple(_block(run, one, found, budget) for one, found in zip(comparisons, answers, strict=True)),
-        tuple(warnings(run, comparisons, answers)),
+        (*cautions, *warnings(run, comparisons, answers)),
         analyse(run, comparisons, draws),
         looks,
         pretraining_curves(run, looks),

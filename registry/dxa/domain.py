@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from registry.dxa.cohort.specification import CohortSpecification
     from registry.dxa.cohort.store import Split
 
-#: Backbones that the bundled suites use; any other name is looked up in timm, which costs seconds.
-_KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121")
+#: Networks that suites commonly name; any other one is looked up in timm, which costs seconds.
+_KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121", "vgg16")
 
 
 class DxaDomain(Domain):
@@ -54,10 +54,12 @@ class DxaDomain(Domain):
             raise InputError(
                 f"[settings] {_first_problem(error)}", mend=_mend(error, list(DxaSettings.model_fields))
             ) from error
-        if checked.backbone not in _KNOWN_BACKBONES:
+        unknown = {checked.backbone, checked.perceptual_network} - set(_KNOWN_BACKBONES)
+        if unknown:
             from registry.dxa.models.backbones import require_backbone  # noqa: PLC0415
 
-            require_backbone(checked.backbone)
+            for name in sorted(unknown):
+                require_backbone(name)
         return checked.model_dump()
 
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:

@@ -9,6 +9,7 @@ DOMAIN_COMMANDS = {
         "weights",
         "DXA: list, fetch and verify pretrained weights.",
     ),
+    "data": ("registry.dxa.cohort.commands", "data", "DXA: make, import, check and show cohorts."),
     "bodycomp": (
         "registry.dxa.bodycomp.commands",
         "bodycomp",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,21 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.files import CACHE_VARIABLE, default_cache
 from harness.request import Request
 from harness.resources import parse_resources
 from harness.suite import Suite, load_suite, read_toml
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-CACHE_VARIABLE = "HARNESS_CACHE"
-
-
-def default_cache() -> Path:
-    """`$HARNESS_CACHE`, else the user's cache folder."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pretraining-harness"
 
 
 def absolute_plugins(plugins: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,6 +58,11 @@ def suite_options(command: Command) -> Command:
             help=f"Cohorts and weights shared by runs.  [default: ${CACHE_VARIABLE}, else the user's cache]",
         ),
         click.option(
+            "--storage",
+            metavar="URI",
+            help="An object store for nodes that share no folder with this machine: s3://bucket/prefix.",
+        ),
+        click.option(
             "--resources",
             metavar="KEY=VALUE,...",
             help="Per trial, over the suite's: gpus=0.5,memory=8GiB,pretrain.gpus=1,time_limit_seconds=600.",
@@ -93,6 +88,7 @@ def request_from(
     plugins: tuple[str, ...],
     output: Path | None,
     cache: Path | None,
+    storage: str | None,
     resources: str | None,
     gpus: float | None,
     workers: int = 1,
@@ -116,6 +112,7 @@ def request_from(
         workers=workers,
         executor=executor,
         address=address,
+        storage=storage,
         command=shlex.join(["harness", *sys.argv[1:]]),
     )
 

@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from harness.executors.feed import Feed
+from harness.remote import execute_remotely
 from harness.trial import execute
 
 #: The Tuner never runs out of trials by itself: the searcher ends it.
@@ -40,7 +41,9 @@ class TrialTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run the trial; an exception in it is in the outcome, so only a lost worker is Ray's failure."""
         if "payload" in self._told:
-            outcome = execute(json.loads(self._told["payload"]), expendable=True)
+            payload = json.loads(self._told["payload"])
+            run = execute_remotely if "storage" in payload else execute
+            outcome = run(payload, expendable=True)
             return {"done": True, "outcome": json.dumps(outcome, default=str)}
         _wait_for_all(Path(self._told["folder"]), self._told["name"], self._told["warm_up"])
         return {"done": True, "outcome": "{}"}

@@ -6,7 +6,6 @@ giving the same command again goes on where the last one stopped.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -176,7 +175,6 @@ class _Driver:
                 f"{self.run.journal}: {len(history.damaged)} damaged lines are ignored; trial folders decide"
             )
         self.run.clear_partial()
-        shutil.rmtree(self.run.root / "scratch" / "warm-up", ignore_errors=True)
         cache = self.prepared.request.cache
         if self.remote is not None:
             pretraining = [trial.key for trial in self.plan.pretraining.values()]

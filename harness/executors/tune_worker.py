@@ -10,6 +10,7 @@ from typing import Any
 
 from ray import tune
 from ray.exceptions import OutOfMemoryError
+from ray.experimental import internal_kv
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
@@ -45,7 +46,7 @@ class TrialTrainable(tune.Trainable):
             run = execute_remotely if "storage" in payload else execute
             outcome = run(payload, expendable=True)
             return {"done": True, "outcome": json.dumps(outcome, default=str)}
-        _wait_for_all(Path(self._told["folder"]), self._told["name"], self._told["warm_up"])
+        _wait_for_all(self._told["group"], self._told["name"], self._told["warm_up"])
         return {"done": True, "outcome": "{}"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -137,9 +138,9 @@ def run_tuner(feed: Feed, *, folder: Path) -> None:
     tuner.fit()
 
 
-def _wait_for_all(folder: Path, name: str, count: int) -> None:
-    """Sign in and wait until `count` processes have."""
-    (folder / name).touch()
+def _wait_for_all(group: str, name: str, count: int) -> None:
+    """Sign in at the head of the cluster and wait until `count` processes have."""
+    internal_kv._internal_kv_put(f"{group}/{name}", b"here")
     deadline = time.monotonic() + WARM_UP_SECONDS
-    while sum(1 for _ in folder.iterdir()) < count and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while len(internal_kv._internal_kv_list(f"{group}/")) < count and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -25,26 +25,6 @@ from harness.storage import ObjectStore, pack, unpack
 from registry.contracts import DataError, InputError
 from tests.harness.digits_run import digits_request, journal, numbers, run_inline
 
-BUCKET = "s3://harness-tests"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A real S3 protocol server on loopback, and a bucket."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        ObjectStore(BUCKET)._files.mkdir("harness-tests")
-        yield BUCKET
-    server.stop()
-
 
 @pytest.fixture(params=["memory", "s3"])
 def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:

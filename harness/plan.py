@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from harness.arms import Arm, arms_of
+from harness.arms import Arm, DerivedDesign, arms_of
 from harness.conditions import MAIN, Condition, Place, Source
 from harness.specs import PROTOCOLS, Protocol, Stage, TrialSpec
 from harness.suite import Suite
-from registry.catalog import Catalogue
+from registry.catalog import Catalogue, unknown_name
 from registry.contracts import InputError, Task
 
 
@@ -105,6 +105,7 @@ class Plan:
     cohorts: Mapping[int, str]
     catalogue: Catalogue
     arms: Mapping[str, Arm]
+    designs: tuple[DerivedDesign, ...]
     tasks: Mapping[str, Task]
     cells: tuple[Cell, ...]
     conditions: Mapping[str, tuple[Condition, ...]]
@@ -167,7 +168,10 @@ class Plan:
                 yield Trial(spec, place.arm, draw, protocols, place.condition)
 
     def _leading_condition(self, condition: Condition) -> Condition:
-        return condition
+        """Shares of the labels may take the setting chosen with all of them; another split never may."""
+        shares = self.suite.label_efficiency
+        frozen = shares is not None and shares.hyperparameters == "frozen"
+        return replace(condition, label_fraction=None, label_draw=None) if frozen else condition
 
     def _task_spec(
         self,
@@ -199,7 +203,7 @@ class Plan:
             label_fraction=place.condition.label_fraction,
             label_draw=place.condition.label_draw,
             shuffled_labels=arm.shuffled_labels,
-            stream=arm.stream,
+            stream=_nested(pretraining_seed, arm) if stage == "final" else arm.stream,
         )
 
     def _baseline_spec(self, baseline: str, task: str, condition: Condition) -> TrialSpec:
@@ -242,7 +246,7 @@ def make_plan(
     InputError
         If a name is not known, a thing belongs to another domain, or no cell applies.
     """
-    arms = arms_of(suite, catalogue)
+    arms, designs = arms_of(suite, catalogue)
     tasks = {name: catalogue.task(name) for name in suite.tasks}
     for kind, cards in (
         ("strategy", {name: arm.card for name, arm in arms.items()}),
@@ -255,22 +259,24 @@ def make_plan(
                     mend=f"take {name!r} out, or use a suite of its domain",
                 )
     cells = tuple(
-        Cell(name, task, *tasks[task].applies(arm.card)) for task in suite.tasks for name, arm in arms.items()
+        Cell(name, task, *_applies(tasks[task], arm)) for task in suite.tasks for name, arm in arms.items()
     )
     if not any(cell.applicable for cell in cells):
         reasons = "; ".join(sorted({cell.reason for cell in cells}))
         raise InputError(
             f"no cell of suite {suite.name!r} applies: {reasons}", mend="add strategies or tasks"
         )
+    _check_judgements(suite, tasks)
     plan = Plan(
         suite,
         settings,
         {0: cohort, **other_splits},
         catalogue,
         arms,
+        designs,
         tasks,
         cells,
-        conditions=dict.fromkeys(tasks, (MAIN,)),
+        conditions={name: tuple(_conditions(suite, task)) for name, task in tasks.items()},
         draws={name: _draws(suite, task) for name, task in tasks.items()},
         pretraining={},
         tuning={},
@@ -278,6 +284,59 @@ def make_plan(
     )
     plan = replace(plan, pretraining=_pretraining_trials(plan))
     return replace(plan, tuning=_tuning_trials(plan), fixed=_fixed_trials(plan))
+
+
+def _check_judgements(suite: Suite, tasks: Mapping[str, Task]) -> None:
+    """Margins and endpoints must be about rows and statistics that a task's tables have."""
+    for name, margins in suite.margins.items():
+        for key in margins:
+            statistic, _, row = key.partition(".")
+            _check_shown(f"margins.{name}", tasks[name], statistic, (row,) if row else ())
+    for name, endpoint in suite.endpoints.items():
+        _check_shown(f"endpoints.{name}", tasks[name], endpoint.statistic, endpoint.rows)
+
+
+def _check_shown(field: str, task: Task, statistic: str, rows: tuple[str, ...]) -> None:
+    shown: dict[str, set[str]] = {}
+    for layout in task.layouts():
+        for column in layout.statistics:
+            shown.setdefault(column.name, set()).update(row.key for row in layout.rows)
+    if statistic not in shown:
+        raise InputError(
+            f"{field}: {task.card.title} shows no {statistic!r}", mend=f"it shows {', '.join(sorted(shown))}"
+        )
+    for row in rows:
+        if row not in shown[statistic]:
+            hint = unknown_name("row", row, shown[statistic])
+            raise InputError(f"{field}: {task.card.title} has no row {row!r}", mend=hint.mend)
+
+
+def _nested(pretraining_seed: int, arm: Arm) -> int:
+    """Final seeds are nested in pretraining seeds: the same number begins others in each of them.
+
+    Were they crossed, what one order of scans does would come back with every pretraining seed and not
+    average out; and weights that no seed changes would be trained on in the same way again and again.
+    Arms keep each other's streams, so that they pair up; A/A arms have the odd ones.
+    """
+    return 2 * pretraining_seed + arm.stream
+
+
+def _applies(task: Task, arm: Arm) -> tuple[bool, str]:
+    if arm.shuffled_labels and not task.card.uses_labels:
+        return False, f"{task.card.title} learns from no labels that could be shuffled"
+    return task.applies(arm.card)
+
+
+def _conditions(suite: Suite, task: Task) -> Iterator[Condition]:
+    """The main condition, then one axis at a time: shares of the labels, repeated splits."""
+    yield MAIN
+    shares = suite.label_efficiency
+    if shares is not None and task.card.uses_labels and task.card.name in (shares.tasks or suite.tasks):
+        for fraction in sorted(set(shares.fractions) - {1.0}):
+            for draw in range(shares.draws):
+                yield Condition(label_fraction=fraction, label_draw=draw)
+    for split in range(1, suite.splits):
+        yield Condition(split=split)
 
 
 def _draws(suite: Suite, task: Task) -> tuple[dict[str, object], ...]:

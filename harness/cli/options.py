@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -14,8 +15,24 @@ from harness.files import CACHE_VARIABLE, default_cache
 from harness.request import Request
 from harness.resources import parse_resources
 from harness.suite import Suite, load_suite, read_toml
+from registry.contracts import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: Tells domains, in every process, where files of pretrained weights are.
+WEIGHTS_VARIABLE = "HARNESS_WEIGHTS_DIR"
+
+
+def _use_weights(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    """Hand the folder to this process and to all that it starts."""
+    if folder is None:
+        return
+    if not folder.exists():
+        raise InputError(
+            f"--weights-dir {folder} does not exist",
+            mend=f"harness weights fetch NAME --weights-dir {folder}",
+        )
+    os.environ[WEIGHTS_VARIABLE] = str(folder.resolve())
 
 
 def absolute_plugins(plugins: tuple[str, ...]) -> tuple[str, ...]:
@@ -61,6 +78,15 @@ def suite_options(command: Command) -> Command:
             "--storage",
             metavar="URI",
             help="An object store for nodes that share no folder with this machine: s3://bucket/prefix.",
+        ),
+        click.option(
+            "--weights-dir",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            expose_value=False,
+            callback=_use_weights,
+            help="Pretrained weights on this machine, made by `harness weights fetch`.  "
+            f"[default: ${WEIGHTS_VARIABLE}, else `weights` in the user's cache]",
         ),
         click.option(
             "--resources",

@@ -46,14 +46,14 @@ def step(parts):
     return {name: float(term.detach()) for name, term in terms.items()}, gradient
 
 
-def test_bfloat16_stays_within_a_tenth_per_term_and_its_gradient_within_fifteen_degrees(parts):
+def test_bfloat16_stays_within_a_tenth_per_term_and_its_gradient_within_twenty_degrees(parts):
     exact, gradient = step(parts)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         short, other = step(parts)
     for name, value in exact.items():
         assert short[name] == pytest.approx(value, rel=0.1), name
     assert sum(short.values()) == pytest.approx(sum(exact.values()), rel=0.02)
-    assert float(torch.cosine_similarity(gradient, other, dim=0)) > np.cos(np.radians(15))
+    assert float(torch.cosine_similarity(gradient, other, dim=0)) > np.cos(np.radians(20))
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from harness.axes import Ablation, Controls, Endpoint, LabelEfficiency, Margins
+from harness.inheritance import Inheritance, resolved
 from harness.resources import Resources, merged
 from harness.table import Name, Names, Seed, SeedList, SuiteTable, distinct, tables_within
 from registry.catalog import suite_files, unknown_name
@@ -197,13 +198,19 @@ def load_suite(name_or_file: str) -> Suite:
     InputError
         If there is no such suite, or a key or value in it is wrong; names file, field, value and mend.
     """
-    path = Path(name_or_file)
+    table, source, folder = _read(name_or_file, Path())
+    return parse_suite(resolved(table, source=source, folder=folder, read=_read), source=source)
+
+
+def _read(name_or_file: str, folder: Path) -> tuple[dict[str, Any], str, Path]:
+    """The table of a suite as its file has it, what to call it, and where the file is."""
+    path = folder / name_or_file
     if path.suffix != ".toml":
         shipped = suite_files()
         if name_or_file not in shipped:
             raise unknown_name("suite", name_or_file, shipped)
         path = shipped[name_or_file]
-    return parse_suite(read_toml(path, kind="suite"), source=f"suite file {path}")
+    return read_toml(path, kind="suite"), f"suite file {path}", path.parent
 
 
 def read_toml(path: Path, *, kind: str) -> dict[str, Any]:
@@ -225,12 +232,14 @@ def parse_suite(table: Mapping[str, Any], *, source: str) -> Suite:
 
 
 def _explain(error: ValidationError, source: str) -> InputError:
-    """The first complaint of pydantic as an error a person can act on."""
-    complaint = error.errors(include_url=False)[0]
+    """A complaint of pydantic as an error a person can act on; a wrong key before what is missing for it."""
+    complaints = error.errors(include_url=False)
+    unknown = (one for one in complaints if one["type"] == "extra_forbidden")
+    complaint = next(unknown, complaints[0])
     place = [part for part in complaint["loc"] if isinstance(part, str | int)]
     dotted = ".".join(str(part) for part in place)
     if complaint["type"] == "extra_forbidden":
-        known = _keys_of_table(place[:-1])
+        known = _keys_of_table(place[:-1]) + ([] if place[:-1] else list(Inheritance.model_fields))
         hint = unknown_name("key", str(place[-1]), known)
         return InputError(f"{source}: key {dotted!r} is not known", mend=hint.mend)
     if complaint["type"] == "missing":

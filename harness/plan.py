@@ -203,7 +203,7 @@ class Plan:
             label_fraction=place.condition.label_fraction,
             label_draw=place.condition.label_draw,
             shuffled_labels=arm.shuffled_labels,
-            stream=arm.stream,
+            stream=_nested(pretraining_seed, arm) if stage == "final" else arm.stream,
         )
 
     def _baseline_spec(self, baseline: str, task: str, condition: Condition) -> TrialSpec:
@@ -309,6 +309,16 @@ def _check_shown(field: str, task: Task, statistic: str, rows: tuple[str, ...]) 
         if row not in shown[statistic]:
             hint = unknown_name("row", row, shown[statistic])
             raise InputError(f"{field}: {task.card.title} has no row {row!r}", mend=hint.mend)
+
+
+def _nested(pretraining_seed: int, arm: Arm) -> int:
+    """Final seeds are nested in pretraining seeds: the same number begins others in each of them.
+
+    Were they crossed, what one order of scans does would come back with every pretraining seed and not
+    average out; and weights that no seed changes would be trained on in the same way again and again.
+    Arms keep each other's streams, so that they pair up; A/A arms have the odd ones.
+    """
+    return 2 * pretraining_seed + arm.stream
 
 
 def _applies(task: Task, arm: Arm) -> tuple[bool, str]:

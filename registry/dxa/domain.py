@@ -57,10 +57,10 @@ class DxaDomain(Domain):
             ) from error
         unknown = {checked.backbone, checked.perceptual_network} - set(_KNOWN_BACKBONES)
         if unknown:
-            from registry.dxa.models.backbones import require_backbone  # noqa: PLC0415
+            from registry.dxa.models.pretrained import require_network  # noqa: PLC0415
 
             for name in sorted(unknown):
-                require_backbone(name)
+                require_network(name)
         return checked.model_dump()
 
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
@@ -229,10 +229,9 @@ def _check(name: str, look: Callable[[], str], mend: str) -> Check:
 
 
 def _imagenet_weights() -> str:
-    from registry.dxa.models.backbones import BUNDLED, BUNDLED_SOURCE, build_backbone  # noqa: PLC0415
+    from registry.dxa.models.pretrained import BUNDLED, pretrained  # noqa: PLC0415
 
-    build_backbone(BUNDLED, imagenet=True)
-    return f"{BUNDLED} from {BUNDLED_SOURCE}"
+    return f"{BUNDLED} from {pretrained(BUNDLED).source}"
 
 
 def _compiler() -> str:

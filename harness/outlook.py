@@ -151,12 +151,14 @@ def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]
     for trial in policy.trials.values():
         task = trial.spec.task or ""
         grouped.setdefault((task, trial.arm or "baselines"), []).append(trial)
-    lines = [
-        _line("", strategy, grouped[task, strategy], states, 0) for task, strategy in grouped if not task
-    ]
     unselected: Counter[tuple[str, str]] = Counter()
-    for place, count in policy.unselected_by_place().items():
-        unselected[place.arm, place.task] += count
+    for trial, count, _ in policy.decisions.unnamed():
+        unselected[trial.arm, trial.spec.task or ""] += count
+    lines = [
+        _line("", strategy, grouped[task, strategy], states, unselected[strategy, ""])
+        for task, strategy in grouped
+        if not task
+    ]
     for cell in plan.cells:
         if not cell.applicable:
             empty = dict.fromkeys(STATES, 0)

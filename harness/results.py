@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.files import PARTIAL, canonical_json, write_atomically
 from harness.journal import History
-from harness.policy import Outcome
+from harness.outcome import Outcome
 from registry.contracts import DataError
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from harness.executors import Event, Executor
 from harness.files import StorageError, utc_now
 from harness.journal import History, Journal, check_free, read_journal
 from harness.plan import Plan, Trial, make_plan
-from harness.policy import Outcome, Policy
+from harness.outcome import Outcome
+from harness.policy import Policy
 from harness.progress import Display
 from harness.resources import TrialResources
 from harness.results import RunFolder, compact

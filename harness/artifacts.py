@@ -86,8 +86,8 @@ class ArtifactStore:
         return Artifact(parts, manifest["metadata"], manifest["validation"])
 
     def has(self, digest: str) -> bool:
-        """Whether the store has an artifact of this name, without checking it."""
-        return (self.folder / digest / "manifest.json").is_file()
+        """Whether there is a folder of this name, whatever its state."""
+        return (self.folder / digest).is_dir()
 
     def verify(self, digest: str) -> None:
         """Check every byte without keeping it; raises what `load` raises."""
@@ -103,7 +103,7 @@ class ArtifactStore:
         if manifest["schema"] != SCHEMA:
             raise DataError(
                 f"artifact {self.folder / digest} has schema {manifest['schema']}, not {SCHEMA}",
-                mend=f"delete {self.folder / digest} and run again: the pretraining is repeated",
+                mend="give the same command again: the pretraining is repeated",
             )
         return manifest
 
@@ -113,11 +113,11 @@ class ArtifactStore:
         except FileNotFoundError as error:
             raise DataError(
                 f"artifact file {self.folder / digest / name} is missing",
-                mend=f"delete {self.folder / digest} and run again: the pretraining is repeated",
+                mend="give the same command again: the pretraining is repeated",
             ) from error
 
     def _corrupt(self, digest: str, name: str) -> DataError:
         return DataError(
             f"artifact file {self.folder / digest / name} is corrupt: its SHA-256 is not the recorded one",
-            mend=f"delete {self.folder / digest} and run again: the pretraining is repeated",
+            mend="give the same command again: the pretraining is repeated",
         )

@@ -20,8 +20,10 @@ from harness.journal import read_journal
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
+from harness.recovery import known_outcomes
+from harness.request import Request
 from harness.results import RunFolder
-from harness.run import Prepared, Request, known_outcomes, prepare
+from harness.run import Prepared, prepare
 from harness.timings import kind_of, read_timings, record_timing
 from harness.trial import Attempt, Produced, make_payload
 from registry.contracts import Artifact, Domain
@@ -113,8 +115,8 @@ def calibrate(
         request.suite.cohort, request.cache, workers=request.workers, progress=lambda *_: None
     )
     run = RunFolder(request.output)
-    done, _ = known_outcomes(plan, run, request.cache, read_journal(run.journal), adopt=False)
-    policy = Policy(plan, done)
+    known = known_outcomes(plan, run, request.cache, read_journal(run.journal), adopt=False)
+    policy = Policy(plan, known.done)
     with tempfile.TemporaryDirectory(prefix="harness-calibration-") as folder:
         session = _Session(prepared, plan, Path(folder), watched_seconds)
         for trial in [one for one in policy.trials.values() if one.stage == "pretrain"]:

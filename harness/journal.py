@@ -41,6 +41,16 @@ class History:
         """The events of one kind."""
         return (entry for entry in self.events if entry["event"] == event)
 
+    def last_failures(self) -> dict[str, str]:
+        """Key to error of the trials that failed when they last ended."""
+        failures: dict[str, str] = {}
+        for entry in self.events:
+            if entry["event"] == "failed":
+                failures[entry["key"]] = entry["error"]
+            elif entry["event"] == "finished":
+                failures.pop(entry["key"], None)
+        return failures
+
 
 class Journal:
     """The writing end; a context manager that holds the run folder.
@@ -110,6 +120,15 @@ def check_free(folder: Path) -> None:
     """Raise `InputError` if a live process runs in `folder`; creates nothing."""
     if (folder / LOCK_NAME).exists():
         os.close(_take_lock(folder))
+
+
+def owner(folder: Path) -> str | None:
+    """The live process that runs in `folder`, in words; `None` if there is none."""
+    try:
+        check_free(folder)
+    except InputError as error:
+        return error.message.rpartition("in use by ")[2]
+    return None
 
 
 def _take_lock(folder: Path) -> int:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.evidence import TaskEvidence, evidence_of, warnings_of
-from harness.journal import History, read_journal
+from harness.journal import read_journal
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
+from harness.recovery import known_outcomes
+from harness.request import Request
 from harness.results import RunFolder
-from harness.run import Request, known_outcomes, prepare
+from harness.run import prepare
 from harness.timings import read_timings
 from harness.work import work_of
 
@@ -83,9 +85,9 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     plan = prepared.plan()
     run = RunFolder(request.output)
     history = read_journal(run.journal)
-    done, cached = known_outcomes(plan, run, request.cache, history, adopt=False)
-    policy = Policy(plan, done)
-    states = trial_states(policy, cached, last_failures(history))
+    known = known_outcomes(plan, run, request.cache, history, adopt=False)
+    policy = Policy(plan, known.done)
+    states = trial_states(policy, known.cached, history.last_failures())
     trials = [
         TrialOutlook(key, trial.label, trial.stage, trial.draw, *states[key])
         for key, trial in policy.trials.items()
@@ -111,17 +113,6 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
         evidence=evidence,
         warnings=warnings_of(evidence),
     )
-
-
-def last_failures(history: History) -> dict[str, str]:
-    """Key to error of the trials that failed when they last ended."""
-    failures: dict[str, str] = {}
-    for entry in history.events:
-        if entry["event"] == "failed":
-            failures[entry["key"]] = entry["error"]
-        elif entry["event"] == "finished":
-            failures.pop(entry["key"], None)
-    return failures
 
 
 def trial_states(

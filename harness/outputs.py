@@ -53,8 +53,10 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
                     f"{kind} {name!r} has {len(values)} values, there are {len(patients)} patient and "
                     f"{len(scans)} scan keys"
                 )
-            may_miss = kind == "target" or (kind == "prediction" and name in predictions.fallbacks)
-            bad = sum(not (math.isfinite(value) or (may_miss and math.isnan(value))) for value in values)
+            bad = sum(
+                not (math.isfinite(value) or (math.isnan(value) and _may_miss(predictions, kind, name, row)))
+                for row, value in enumerate(values)
+            )
             if bad:
                 raise ValueError(f"{kind} {name!r} is not finite for {bad} of {len(values)} scans")
     for name, fallback in predictions.fallbacks.items():
@@ -82,6 +84,15 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
         for patient, scan, value in zip(patients, scans, values, strict=True)
     )
     return {"predictions": table("predictions", measured_rows), "scores": table("scores", score_rows)}
+
+
+def _may_miss(predictions: Predictions, kind: str, name: str, row: int) -> bool:
+    """Whether a NaN means something: no target, or a prediction that could not be made and has a fallback."""
+    if kind == "target":
+        return True
+    return kind == "prediction" and (
+        name in predictions.fallbacks or math.isnan(predictions.targets[name][row])
+    )
 
 
 def exhibit_files(exhibits: Sequence[Exhibit]) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,10 +100,15 @@ class _Progress:
             sign = read_sign_of_life(self.scratch / f"{trial.key}.json")
             latest = "starting" if (self.scratch / trial.key).is_dir() else "queued"
             if sign is not None:
-                values = "  ".join(f"{name} {value}" for name, value in sign["values"].items())
-                latest = f"step {sign['step']}/{sign['steps']}  {values}"
+                latest = sign_text(sign)
             lines.append((trial_label(trial), latest))
         return lines
+
+
+def sign_text(sign: Mapping[str, Any]) -> str:
+    """A sign of life as people read it."""
+    values = "  ".join(f"{name} {value}" for name, value in sign["values"].items())
+    return f"step {sign['step']}/{sign['steps']}  {values}"
 
 
 def trial_label(trial: Trial) -> str:

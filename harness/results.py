@@ -6,16 +6,17 @@ that a trial is done, whatever the journal says.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import PARTIAL, canonical_json, write_atomically
+from harness.files import PARTIAL, canonical_json, digest_of, write_atomically
 from harness.journal import History
 from harness.outcome import Outcome
 from registry.contracts import DataError
@@ -133,12 +134,6 @@ class RunFolder:
         """How often a finished trial opened the test split."""
         return int(read_result(self.trial(key))["test_openings"])
 
-    @staticmethod
-    def cached_pretraining(cache: Path, key: str) -> Outcome | None:
-        """What became of a pretraining in an earlier run, if the cache has it."""
-        folder = cache / "pretraining" / key
-        return outcome_of(read_result(folder)) if folder.is_dir() else None
-
     def finished_keys(self) -> set[str]:
         """Keys of all finished trials."""
         return finished_keys(self.root / "trials")
@@ -149,13 +144,18 @@ class RunFolder:
             for path in (self.root / "trials").glob(f".*{PARTIAL}"):
                 shutil.rmtree(path)
 
-    def finished_outcomes(self, history: History) -> dict[str, Outcome]:
+    def finished_outcomes(self, history: History, *, without: Set[str] = frozenset()) -> dict[str, Outcome]:
         """What became of every finished trial: from the journal where it says so, else from its folder.
 
         One pass over the journal and one listing of the folder; only results that the journal missed (the
         driver died between a trial's end and its line) are opened.
+
+        Parameters
+        ----------
+        without
+            Keys that do not count.
         """
-        keys = self.finished_keys()
+        keys = self.finished_keys() - without
         journaled = {
             entry["key"]: Outcome("done", entry.get("validation_score"), entry.get("artifact"))
             for entry in history.of("finished")
@@ -172,15 +172,29 @@ def finished_keys(folder: Path) -> set[str]:
         return set()
 
 
-def result_files(result: Mapping[str, Any], tables: Mapping[str, polars.DataFrame]) -> dict[str, bytes]:
-    """The files of a trial folder: `result.json` and a parquet file per table that has rows."""
-    files = {"result.json": (canonical_json(result) + "\n").encode()}
+def result_files(
+    result: Mapping[str, Any],
+    tables: Mapping[str, polars.DataFrame],
+    others: Mapping[str, bytes] | None = None,
+) -> dict[str, bytes]:
+    """The files of a trial folder: a parquet file per table that has rows, `others`, and `result.json`.
+
+    `result.json` holds the SHA-256 of every other file.
+    """
+    files = dict(others or {})
     for name, frame in tables.items():
         if frame.height:
             buffer = io.BytesIO()
             frame.write_parquet(buffer)
             files[f"{name}.parquet"] = buffer.getvalue()
-    return files
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {"result.json": result_text({**result, "files": digests}), **files}
+
+
+def result_text(result: Mapping[str, Any]) -> bytes:
+    """The content of a `result.json`, with the SHA-256 of all the rest of it."""
+    rest = {key: value for key, value in result.items() if key != "sha256"}
+    return (canonical_json({**rest, "sha256": digest_of(rest)}) + "\n").encode()
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -199,7 +213,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"result {path} cannot be read: {error}",
-            mend=f"delete {folder} and run again: the trial is repeated",
+            mend="give the same command again: the trial is repeated",
         ) from error
     return result
 
@@ -243,7 +257,7 @@ def compact(run: RunFolder, rows: list[dict[str, Any]], selections: Iterable[Map
             except (OSError, pl.exceptions.PolarsError) as error:
                 raise DataError(
                     f"table {path} cannot be read: {error}",
-                    mend=f"delete {path.parent} and run again: the trial is repeated",
+                    mend="give the same command again: the trial is repeated",
                 ) from error
         # trials of an earlier version may lack a column that was added since
         _write_table(run, name, pl.concat([table(name, ()), *frames], how="diagonal"))

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from harness.plan import Trial
+from harness.policy import Policy
 from harness.resources import TrialResources, size_text
 
 Reason = Literal["lost", "out_of_memory"]
@@ -103,6 +105,29 @@ class Retries:
             where = f"{given.gpus:g} of a GPU, {had}" if given.gpus else had
             return f"out of memory ({where}, nothing larger to give): {error}"
         return error
+
+
+class FailedBefore:
+    """Which trials concern what failed the last time: for `harness retry`.
+
+    Parameters
+    ----------
+    failures
+        Key to error of the trials that failed.
+    """
+
+    def __init__(self, policy: Policy, failures: Mapping[str, str]) -> None:
+        self._failures = failures
+        failed = [trial for key, trial in policy.trials.items() if key in failures]
+        arms = {trial.arm for trial in failed if trial.stage == "pretrain"}
+        waiting = [trial.spec.task for trial in policy.trials.values() if trial.arm in arms]
+        self._tasks = {*waiting, *(trial.spec.task for trial in failed)}
+
+    def concerns(self, trial: Trial) -> bool:
+        """Whether it failed, starts from one that did, or may wait for a selection that one held up."""
+        if trial.key in self._failures or not self._failures.keys().isdisjoint(trial.spec.upstream):
+            return True
+        return trial.stage == "final" and trial.spec.task in self._tasks
 
 
 def _larger(given: TrialResources, outcome: Mapping[str, Any], room: Room) -> TrialResources | None:

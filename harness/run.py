@@ -8,57 +8,33 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from harness import records
-from harness.artifacts import ArtifactStore
 from harness.evidence import evidence_of, warnings_of
 from harness.executors import Event, Executor
 from harness.files import StorageError, utc_now
-from harness.journal import History, Journal, check_free, read_journal
+from harness.journal import Journal, check_free, read_journal
 from harness.plan import Plan, Trial, make_plan
 from harness.outcome import Outcome
 from harness.policy import Policy
 from harness.progress import Display
+from harness.recovery import Damage, discard_stale_pretraining, known_outcomes
+from harness.request import Request, write_request
 from harness.resources import TrialResources
 from harness.results import RunFolder, compact
-from harness.retries import Retries
+from harness.retries import FailedBefore, Retries
 from harness.suite import Suite
 from harness.timings import record_timing
-from harness.trial import adopt_pretraining, make_payload
+from harness.trial import make_payload
 from harness.watchdog import killed_by_time_limit
 from registry.catalog import Catalogue
 from registry.contracts import CohortReference, Domain, InputError
 
 #: How long the driver waits for an event before it looks at the clock.
 PATIENCE_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asked for.
-
-    Parameters
-    ----------
-    plugins
-        Files (absolute) or modules, in order.
-    output, cache
-        Run folder, and where cohorts and artifacts are shared between runs.
-    workers
-        How many processes may make the cohort.
-    command
-        The command as given, for the provenance.
-    """
-
-    suite: Suite
-    plugins: tuple[str, ...]
-    output: Path
-    cache: Path
-    workers: int = 1
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,48 +84,15 @@ def prepare(request: Request) -> Prepared:
     return Prepared(request, catalogue, domain, settings, cohort)
 
 
-def known_outcomes(
-    plan: Plan, run: RunFolder, cache: Path, history: History, *, adopt: bool
-) -> tuple[dict[str, Outcome], set[str]]:
-    """Trials that need not run, and the keys of those that come from the cache.
-
-    A pretraining counts as done only where its weights are in the cache, unharmed.
+def run_suite(
+    request: Request, executor: Executor, display: Display, *, only_failed: bool = False
+) -> Finished:
+    """Run what is left to run of a suite.
 
     Parameters
     ----------
-    adopt
-        Whether to copy cached pretrainings into the run folder (a plan only looks).
-
-    Raises
-    ------
-    DataError
-        If weights are there but corrupt.
-    """
-    store = ArtifactStore(cache)
-    done = run.finished_outcomes(history)
-    cached: set[str] = set()
-    for trial in plan.pretraining.values():
-        key = trial.key
-        if key not in done:
-            if adopt and adopt_pretraining(key, run=run, cache=cache):
-                done |= {key: run.outcome(key)}
-                cached.add(key)
-            elif not adopt and (source := RunFolder.cached_pretraining(cache, key)) is not None:
-                done[key] = source
-                cached.add(key)
-        artifact = done[key].artifact if key in done else None
-        if artifact is None:
-            done.pop(key, None)
-        elif store.has(artifact):
-            store.verify(artifact)
-        else:
-            del done[key]
-            cached.discard(key)
-    return done, cached
-
-
-def run_suite(request: Request, executor: Executor, display: Display) -> Finished:
-    """Run what is left to run of a suite.
+    only_failed
+        Run what failed the last time and what that kept from running, and nothing else.
 
     Raises
     ------
@@ -179,7 +122,8 @@ def run_suite(request: Request, executor: Executor, display: Display) -> Finishe
         device=_device(request.suite),
     )
     with Journal(run.journal) as journal:
-        return _Driver(prepared, plan, run, facts, journal, executor, display).drive()
+        write_request(request)
+        return _Driver(prepared, plan, run, facts, journal, executor, display, only_failed).drive()
 
 
 @dataclass
@@ -193,6 +137,8 @@ class _Driver:
     journal: Journal
     executor: Executor
     display: Display
+    only_failed: bool = False
+    failures: dict[str, str] = field(default_factory=dict)
     retries: Retries = field(default_factory=Retries)
     given: dict[str, TrialResources] = field(default_factory=dict)
     failed_rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -225,9 +171,12 @@ class _Driver:
             )
         self.run.clear_partial()
         shutil.rmtree(self.run.root / "scratch" / "warm-up", ignore_errors=True)
-        done, cached = known_outcomes(self.plan, self.run, self.prepared.request.cache, history, adopt=True)
+        cache = self.prepared.request.cache
+        known = known_outcomes(self.plan, self.run, cache, history, adopt=True)
+        done, cached = known.done, known.cached
         journaled = {entry["key"] for entry in history.of("finished")}
         self.test_openings = sum(entry.get("test_openings", 0) for entry in history.events)
+        self.failures = history.last_failures()
         self.retries = Retries.remembered(history.of("retried"))
         self.journal.append(
             "began",
@@ -235,6 +184,7 @@ class _Driver:
             command=self.facts.command,
             cohort=self.facts.cohort.fingerprint,
         )
+        self._report_damage(known.damage)
         for key in sorted(done.keys() - journaled):
             openings = self.run.test_openings(key)
             self.test_openings += openings
@@ -246,28 +196,32 @@ class _Driver:
                 artifact=done[key].artifact,
                 test_openings=openings,
             )
-        self._discard_stale_pretraining(done)
+        discard_stale_pretraining(self.plan, self.run, cache, done)
         self.policy = Policy(self.plan, done)
 
-    def _discard_stale_pretraining(self, done: Mapping[str, Outcome]) -> None:
-        """A pretraining whose weights are gone runs again; its old folders must not stand in the way."""
-        for trial in self.plan.pretraining.values():
-            if trial.key not in done:
-                shutil.rmtree(self.run.trial(trial.key), ignore_errors=True)
-                shutil.rmtree(self.prepared.request.cache / "pretraining" / trial.key, ignore_errors=True)
+    def _report_damage(self, damage: Sequence[Damage]) -> None:
+        """Say what was not as it had been written; it runs again."""
+        for harm in damage:
+            self.display.note(f"{harm.folder} is damaged: {harm.problem}; set aside, made anew")
+            self.journal.append("damaged", folder=str(harm.folder), problem=harm.problem)
 
     def _loop(self) -> None:
         if self.policy.finished:
             return
         in_flight = 0
+        wanted = FailedBefore(self.policy, self.failures) if self.only_failed else None
         try:
             self.executor.start(sum(self.policy.counts().values()) - self.policy.counts()["done"])
             while not self.policy.finished:
                 while in_flight < self.executor.capacity and (trial := self.policy.next_trial()) is not None:
+                    if wanted is not None and not wanted.concerns(trial):
+                        continue
                     self.journal.append("started", key=trial.key, label=trial.label, draw=trial.draw)
                     self._give(trial)
                     self.executor.submit(self._payload(trial))
                     in_flight += 1
+                if wanted is not None and not in_flight:
+                    break
                 event = self.executor.next_event(PATIENCE_SECONDS)
                 if event is not None and not self._tried_again(event):
                     in_flight -= 1

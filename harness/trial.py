@@ -26,7 +26,7 @@ from harness.files import copy_folder, storage_error, storage_failure_in, utc_no
 from harness.measure import Cost, measured, prepared_process, processor_name
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.resources import TrialResources
-from harness.results import RunFolder, read_result, result_files
+from harness.results import RunFolder, read_result, result_files, result_text
 from harness.specs import TrialSpec
 from harness.watchdog import TimeLimitReachedError, printed_to, time_limit
 from registry.catalog import Catalogue
@@ -266,7 +266,7 @@ class Attempt:
         tables = {"curves": curves_table(key, self.log.curves)}
         if produced.predictions is not None:
             tables |= prediction_tables(key, produced.predictions)
-        files = result_files(result, tables) | exhibit_files(produced.exhibits)
+        files = result_files(result, tables, exhibit_files(produced.exhibits))
         if self._pretrains:
             write_folder(self.cache / "pretraining" / key, files)
         write_folder(self.run.trial(key), files)
@@ -318,7 +318,7 @@ def adopt_pretraining(key: str, *, run: RunFolder, cache: Path) -> bool:
     if not (source / "result.json").is_file():
         return False
     result = json.loads((source / "result.json").read_bytes()) | {"cached": True}
-    copy_folder(source, run.trial(key), result=result_files(result, {})["result.json"])
+    copy_folder(source, run.trial(key), result=result_text(result))
     return True
 
 

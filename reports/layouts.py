@@ -65,7 +65,7 @@ class LayoutResults:
             layout["published_source"],
             tuple(sorted(elsewhere)),
             tuple(layout["footnotes"]),
-            tuple(self._statistic(name) for name in self.statistics),
+            tuple(self.statistic(name) for name in self.statistics),
             tuple(
                 arm_agreement(sample, column.key)
                 for column in self.present
@@ -73,7 +73,8 @@ class LayoutResults:
             ),
         )
 
-    def _statistic(self, name: str) -> StatisticTable:
+    def statistic(self, name: str) -> StatisticTable:
+        """The lines and contrasts of one statistic."""
         declared, rows = self.statistics[name], self.layout["rows"]
         cells = self._cells(name)
         directions = [row.get("direction") or declared["direction"] for row in rows]

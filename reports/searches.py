@@ -21,9 +21,6 @@ from scipy import special
 from reports.frame import Run
 from reports.intervals import Array
 
-#: Names under which a suite may declare that draws are independent of each other.
-INDEPENDENT = ("", "random")
-
 
 @dataclass(frozen=True)
 class BudgetPoint:
@@ -80,47 +77,53 @@ def searches(run: Run, task: Mapping[str, Any]) -> Search | None:
     trials = run.trials.filter(
         (pl.col("stage") == "tune") & (pl.col("task") == task["name"]) & pl.col("draw").is_not_null()
     )
-    independent, reason = independent_draws(run.meta["suite"])
+    count, reason = independent_draws(run.meta["suite"])
     direction = task["primary"]["direction"]
     curves = tuple(
-        _curve(f"arm:{name}", arm["title"], own, direction, independent)
+        _curve(f"arm:{name}", arm["title"], own, direction, count)
         for name, arm in run.main_arms.items()
         if len(own := trials.filter(pl.col("strategy") == name).sort("draw", "pretraining_seed", "seed"))
     )
     if not curves:
         return None
-    return Search(
-        task["name"], task["title"], task["primary"]["label"], direction, independent, reason, curves
-    )
+    return Search(task["name"], task["title"], task["primary"]["label"], direction, count > 0, reason, curves)
 
 
-def independent_draws(suite: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether a suite draws hyperparameters independently, and why in words."""
+def independent_draws(suite: Mapping[str, Any]) -> tuple[int, str]:
+    """How many draws of an arm are independent of each other, the first ones, and why in words.
+
+    Examples
+    --------
+    >>> independent_draws({"budget": {"draws": 8}, "search": {"method": "sobol"}})[0]
+    0
+    """
+    draws = int(suite["budget"]["draws"])
     search = suite.get("search") or {}
-    for field in ("algorithm", "searcher", "sampler", "draws"):
-        name = search.get(field)
-        if isinstance(name, str) and name not in INDEPENDENT:
-            return False, f"draws by {name} are not independent: the best so far is shown as it happened"
-    scheduler = search.get("scheduler")
-    if isinstance(scheduler, str) and scheduler not in ("", "none", "fifo"):
-        return False, f"{scheduler} stops trials early: the best so far is shown as it happened"
-    return True, "independent random draws"
+    method = search.get("method", "random")
+    if search.get("early_stopping"):
+        return 0, "trials are stopped early, by what others reached: the best so far is shown as it happened"
+    if method == "random":
+        return draws, "independent random draws"
+    if method == "tpe":
+        shared = min(draws, search.get("shared_draws") or (draws + 1) // 2)
+        return shared, f"the first {shared} draws are random; the others learn from them and are left out"
+    return 0, f"draws of method {method} are not independent: the best so far is shown as it happened"
 
 
-def _curve(column: str, title: str, trials: pl.DataFrame, direction: str, independent: bool) -> SearchCurve:
+def _curve(column: str, title: str, trials: pl.DataFrame, direction: str, independent: int) -> SearchCurve:
     by_draw = trials.group_by("draw", maintain_order=True).agg(
         pl.col("validation_score").filter(pl.col("status") == "done").mean(),
         pl.col("wall_seconds").sum(),
     )
     scored = by_draw.filter(pl.col("validation_score").is_finite())
-    scores = scored["validation_score"].to_numpy()
+    scores = scored.filter(pl.col("draw") < independent)["validation_score"].to_numpy()
     seconds = float(by_draw["wall_seconds"].fill_null(0.0).to_numpy().mean())
     return SearchCurve(
         column,
         title,
         len(by_draw),
         len(by_draw) - len(scored),
-        expected_best(scores, direction, seconds) if independent else (),
+        expected_best(scores, direction, seconds),
         _incumbents(by_draw, direction),
     )
 

@@ -18,12 +18,16 @@ INCOMPLETE, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 #: Command to its module, its function and the line that the overview shows.
 COMMANDS = {
     "run-all": ("harness.cli.run_all", "run_all", "Run every cell of a suite and write the report."),
+    "status": ("harness.cli.status", "status", "Show how far a run is, also while it goes on."),
+    "logs": ("harness.cli.logs", "logs", "Show what a trial printed, and why it failed."),
+    "retry": ("harness.cli.retry", "retry", "Run what failed in a run once more."),
     "list": ("harness.cli.listing", "listing", "Show strategies, tasks and suites, with their origin."),
     "plan": ("harness.cli.plan", "plan", "Show what a suite would run, without running it."),
     "new": ("harness.cli.new", "new", "Write a small strategy or task that works, and its test."),
     "check": ("harness.cli.check", "check", "Check that a strategy or task keeps its contract."),
     "suite": ("harness.cli.suite", "suite", "Show a suite, check its file, or print the file's format."),
     "report": ("harness.cli.report", "report", "Write the report of a run folder anew."),
+    "diff": ("harness.cli.diff", "diff", "Compare two runs; the exit status says if one regressed."),
     "doctor": ("harness.cli.doctor", "doctor", "Check that this machine has what is needed."),
     **DOMAIN_COMMANDS,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.request import Request
 from harness.resources import parse_resources
-from harness.run import Request
 from harness.suite import Suite, load_suite, read_toml
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -95,6 +96,8 @@ def request_from(
     resources: str | None,
     gpus: float | None,
     workers: int = 1,
+    executor: str = "tune",
+    address: str = "local",
 ) -> Request:
     """Turn the values of `suite_options` into a request.
 
@@ -111,7 +114,9 @@ def request_from(
         output=output or Path("runs") / chosen.name,
         cache=(cache or default_cache()).expanduser().resolve(),
         workers=workers,
-        command=" ".join(["harness", *sys.argv[1:]]),
+        executor=executor,
+        address=address,
+        command=shlex.join(["harness", *sys.argv[1:]]),
     )
 
 

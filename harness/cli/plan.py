@@ -58,7 +58,8 @@ def plan(cluster: str | None, slots: int | None, calibrate: bool, as_json: bool,
         _print(Console(), outlook)
 
 
-def _print(console: Console, outlook: Outlook) -> None:
+def print_cells(console: Console, outlook: Outlook) -> None:
+    """Print the cells and their trials by state."""
     table = Table(title=f"suite {escape(outlook.suite)}", title_justify="left")
     for column in ("task", "strategy"):
         table.add_column(column, overflow="fold")
@@ -72,6 +73,10 @@ def _print(console: Console, outlook: Outlook) -> None:
         _say(console, note)
     words = ", ".join(f"{count} {state}" for state, count in outlook.counts.items())
     _say(console, f"{sum(outlook.counts.values())} trials: {words}")
+
+
+def _print(console: Console, outlook: Outlook) -> None:
+    print_cells(console, outlook)
     for words in _price_in_words(outlook.price):
         _say(console, words)
     for one in outlook.evidence:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from rich.console import Console
 
-from harness.cli import INCOMPLETE, INTERRUPTED
+from harness.cli.execution import run_request
 from harness.cli.options import request_from, suite_options
-from harness.cli.tables import print_summary
 from harness.price import this_machine
-from harness.progress import make_display
-from harness.run import run_suite
-
-if TYPE_CHECKING:
-    from harness.executors import Executor
-    from harness.suite import Suite
 
 
 @click.command("run-all")
@@ -57,40 +47,7 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
       harness run-all --suite quick --strategies imagenet,mine --output runs/two
       harness run-all --suite mine.toml --plugin my_strategy.py --executor inline
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's request ends like Ctrl-C
-    workers = workers or int(this_machine().cpus)
-    request = request_from(**what, workers=workers)
-    console = Console(stderr=False, soft_wrap=False)
-    display = make_display(console)
-    try:
-        finished = run_suite(request, _executor(executor, request.suite, workers, address), display)
-    except KeyboardInterrupt:
-        display.close()
-        click.echo(
-            f"interrupted: {request.output} keeps what is finished; give the same command again to go on",
-            err=True,
-        )
-        return INTERRUPTED
-    finally:
-        display.close()
-    print_summary(console, finished)
-    if report:
-        console.print(f"report: {_report(finished.run.root)}", soft_wrap=True, highlight=False)
-    return 0 if finished.complete else INCOMPLETE
-
-
-def _executor(name: str, suite: Suite, workers: int, address: str) -> Executor:
-    if name == "inline":
-        from harness.executors.inline import InlineExecutor  # noqa: PLC0415
-
-        return InlineExecutor()
-    from harness.executors.tune import TuneExecutor  # noqa: PLC0415 - Ray only where it is used
-
-    return TuneExecutor(suite.resources, workers=workers, address=address)
-
-
-def _report(run: Path) -> Path:
-    import reports  # noqa: PLC0415 - imports the plotting library
-
-    path: Path = reports.build_report(run)
-    return path
+    request = request_from(
+        **what, workers=workers or int(this_machine().cpus), executor=executor, address=address
+    )
+    return run_request(request, report=report)

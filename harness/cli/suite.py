@@ -44,7 +44,8 @@ def validate(name: str, plugins: tuple[str, ...]) -> None:
     Example:
       harness suite validate mine.toml --plugin my_strategy.py
     """
-    from harness.run import Request, prepare  # noqa: PLC0415 - show and schema need neither
+    from harness.request import Request  # noqa: PLC0415 - show and schema need none of this
+    from harness.run import prepare  # noqa: PLC0415
 
     chosen = load_suite(name)
     request = Request(chosen, absolute_plugins(plugins), Path("runs") / chosen.name, default_cache())

@@ -20,8 +20,9 @@ from typing import Any
 import harness
 from harness.conformance.worker import is_test_file
 from harness.plan import Plan
+from harness.request import Request
 from harness.resources import TrialResources
-from harness.run import Prepared, Request, prepare
+from harness.run import Prepared, prepare
 from harness.specs import TrialSpec
 from harness.suite import parse_suite
 from harness.trial import make_payload

@@ -18,7 +18,8 @@ import polars as pl
 from harness.cli import main
 from harness.executors.inline import InlineExecutor
 from harness.progress import SilentDisplay
-from harness.run import Finished, Request, run_suite
+from harness.request import Request
+from harness.run import Finished, run_suite
 from harness.suite import load_suite, parse_suite
 
 ROOT = Path(__file__).parents[2]

@@ -167,23 +167,6 @@ def test_half_written_folders_are_swept_away(tmp_path: Path) -> None:
     assert not partial.exists()
 
 
-def test_lost_weights_are_made_again_and_corrupt_ones_are_an_error(tmp_path: Path) -> None:
-    request = digits_request(tmp_path)
-    run_inline(request)
-    artifact = next((request.cache / "artifacts").glob("*/encoder.safetensors"))
-    content = bytearray(artifact.read_bytes())
-    content[-1] ^= 1
-    artifact.write_bytes(content)
-    with pytest.raises(DataError, match=f"{artifact} is corrupt.*delete"):
-        run_inline(request)
-    shutil.rmtree(artifact.parent)
-    assert look_ahead(request).counts["to run"] == 1
-    before = len(started(request.output))
-    assert run_inline(request).complete
-    assert len(started(request.output)) == before + 1
-    assert artifact.exists()
-
-
 def test_a_failure_leaves_the_rest_complete_and_runs_again_next_time(tmp_path: Path) -> None:
     plugin, mark = flaky(tmp_path)
     request = digits_request(

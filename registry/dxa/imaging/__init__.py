@@ -8,7 +8,7 @@
 ``r_image``      the ratio of low- to high-energy attenuation
 """
 
-from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE, decode, encode
+from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE, PHASES, decode, encode
 from registry.dxa.imaging.geometry import GRID, Grid
 
-__all__ = ["CHANNELS", "GRID", "MAXIMUM_CODE", "Grid", "decode", "encode"]
+__all__ = ["CHANNELS", "GRID", "MAXIMUM_CODE", "PHASES", "Grid", "decode", "encode"]

@@ -24,6 +24,8 @@ class ScanSplit(Protocol):
         (n, 150, 109, 6) counts.
     scan_ids, patients
         (n,) names of scans and of the patients they belong to.
+    simulated
+        Whether the scans are simulated.
     """
 
     @property
@@ -32,6 +34,8 @@ class ScanSplit(Protocol):
     def scan_ids(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def patients(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def simulated(self) -> bool: ...  # noqa: D102
 
     def measures(self, names: Sequence[str]) -> NDArray[np.float64]:
         """(n, k) true values of the named measures."""

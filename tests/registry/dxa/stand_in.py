@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.contracts import Strategy, Task, TrialContext
+from registry.dxa.imaging.scanner import Scanner
 
 #: Coarse scans (25 x 19 pixels), one tiny pass over the data.
 SETTINGS = {
@@ -23,26 +25,37 @@ SETTINGS = {
 
 
 class StandInSplit:
-    """One split: scans of two-part bodies whose measures follow from their sizes."""
+    """One split: phantoms of ellipses before a real scanner's beam; measures follow from their sizes."""
 
     def __init__(self, name: str, count: int, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        rows, columns = np.mgrid[-1:1:150j, -1:1:109j]
-        self.sizes = random.uniform(0.4, 0.8, (count, 3))
-        self.scans = np.empty((count, 150, 109, 6), np.uint16)
-        for index, (height, width, fat) in enumerate(self.sizes):
-            depth = 1 - (rows / height) ** 2 - (columns / width / 0.7) ** 2
-            attenuation = 1.5 * np.sqrt(depth.clip(0))
-            for channel in range(6):
-                low, phase = channel % 2, channel // 2
-                counts = 200 + 2000 * (attenuation * (1 + low * (0.2 + 0.3 * fat)) + 0.6 * phase)
-                self.scans[index, ..., channel] = counts + random.normal(0, 5, counts.shape)
+        self.simulated = True
+        self.sizes, self.scans = _phantoms(count, seed)
         self.patients = [f"{name}-patient-{index}" for index in range(count)]
         self.scan_ids = [f"{name}-scan-{index}" for index in range(count)]
 
     def measures(self, names: Sequence[str]) -> NDArray[np.float64]:
         weights = np.random.default_rng(0).uniform(0.5, 1.5, (3, len(names)))
         return 50 * self.sizes @ weights
+
+
+@functools.cache
+def _phantoms(count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
+    """Sizes of phantoms (height, width, fatness) and their scans: trunk, legs and arms of fat, lean, bone."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[-1:1:150j, -1:1:109j]
+    sizes = random.uniform(0.4, 0.8, (count, 3))
+    densities = np.zeros((count, 150, 109, 3))
+    for density, (height, width, fatness) in zip(densities, sizes, strict=True):
+        across = np.abs(columns)
+        trunk = 1 - (rows / height) ** 2 - (across / width / 0.6) ** 2
+        trunk[(rows > 0.1) & (across < 0.16)] = 0  # between the legs
+        arm = 1 - ((rows + 0.1) / height / 0.6) ** 2 - ((across - 0.8 * width - 0.12) / 0.12) ** 2
+        tissue = 18 * np.sqrt(trunk.clip(0)) + (4 + 4 * width) * np.sqrt(arm.clip(0))
+        bone = ((arm > 0.4) | ((trunk > 0.2) & (np.abs(across - 0.1 - 0.2 * width) < 0.06))) * (0.5 + height)
+        density[..., 0] = 0.4 * fatness * tissue
+        density[..., 1] = (1 - 0.4 * fatness) * tissue
+        density[..., 2] = np.where(tissue > 0, bone, 0)
+    return sizes, Scanner().scan(densities, random).codes
 
 
 def open_split(part: str, split: str) -> StandInSplit:

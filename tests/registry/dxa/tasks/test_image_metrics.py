@@ -1,11 +1,20 @@
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio
-from torchmetrics.functional.image import structural_similarity_index_measure
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from registry.dxa.imaging.r_image import r_image
-from registry.dxa.tasks.image_metrics import nmae, psnr_db, r_image_error, score_scans, ssim
+from registry.dxa.tasks.image_metrics import (
+    ImageConvention,
+    body_mask,
+    nmae,
+    psnr_db,
+    r_image_error,
+    score_channels,
+    score_scans,
+    ssim,
+    sweep_conventions,
+)
 
 
 @pytest.fixture
@@ -27,15 +36,56 @@ def test_psnr_worked_by_hand():
     assert psnr_db(true, true)[0] == np.inf
 
 
-def test_ssim_equals_torchmetrics_away_from_the_border(pair):
-    """The two libraries treat borders alike when both leave out the half window of five pixels."""
-    ours = ssim(*pair)
-    for index in range(3):
-        true, made = (torch.from_numpy(images[index : index + 1]).double() for images in pair)
-        _, whole = structural_similarity_index_measure(
-            made, true, data_range=16383.0, sigma=1.5, kernel_size=11, return_full_image=True
+@pytest.mark.parametrize(
+    ("window", "arguments"),
+    [("gaussian", {"gaussian_weights": True, "sigma": 1.5}), ("uniform", {"win_size": 7})],
+)
+def test_ssim_equals_scikit_image(pair, window, arguments):
+    expected = [
+        structural_similarity(
+            true, made, data_range=16383, channel_axis=0, use_sample_covariance=False, **arguments
         )
-        assert ours[index] == pytest.approx(float(whole[..., 5:-5, 5:-5].mean()), abs=2e-4)
+        for true, made in zip(*(images.astype(np.float64) for images in pair), strict=True)
+    ]
+    np.testing.assert_allclose(ssim(*pair, ImageConvention(window=window)), expected, atol=1e-6)
+
+
+def test_each_choice_of_a_convention_by_its_definition(pair):
+    true, made = pair
+    true[:, 0, :, :15] = 300.0  # the left half is no body
+    inside = np.broadcast_to(body_mask(true)[:, None], true.shape)
+    square, absolute = np.square(made - true, dtype=np.float64), np.abs(made - true).astype(np.float64)
+    for n in range(3):
+        by_channel = -10 * np.log10(square[n].mean((1, 2)) / 16383**2)
+        assert psnr_db(true, made, ImageConvention(pooling="channel"))[n] == pytest.approx(by_channel.mean())
+        in_body = -10 * np.log10(square[n][inside[n]].mean() / 16383**2)
+        assert psnr_db(true, made, ImageConvention(region="body"))[n] == pytest.approx(in_body)
+        peak = float(true[n].max())
+        own_range = -10 * np.log10(square[n].mean() / peak**2)
+        assert psnr_db(true, made, ImageConvention(data_range="scan"))[n] == pytest.approx(own_range)
+        for denominator, total in (
+            ("counts", true[n].sum()),
+            ("attenuation", (true[n] - 200.0).sum()),
+            ("range", 16383 * true[n].size),
+        ):
+            found = nmae(true, made, ImageConvention(denominator=denominator))[n]
+            assert found == pytest.approx(absolute[n].sum() / total, rel=1e-5)
+
+
+def test_the_sweep_changes_one_choice_at_a_time(pair):
+    swept = sweep_conventions(*pair)
+    declared = ImageConvention().key.split()
+    assert len(swept) == 7
+    assert [sum(a != b for a, b in zip(key.split(), declared, strict=True)) for key in swept] == [0] + 6 * [1]
+    assert swept[ImageConvention().key]["psnr_db"] == pytest.approx(psnr_db(*pair).mean())
+    assert len({scores["psnr_db"] for scores in swept.values()}) > 2
+
+
+def test_channels_and_phases_average_to_the_whole(pair):
+    by_part, whole = score_channels(*pair), score_scans(*pair)
+    phases = [by_part[f"r_image_error.{phase}"] for phase in ("air", "bone", "tissue")]
+    np.testing.assert_allclose(np.mean(phases, axis=0), whole["r_image_error"])
+    assert by_part["nmae.bone_lo"] == pytest.approx(nmae(pair[0][:, 3:4], pair[1][:, 3:4]))
 
 
 def test_nmae_is_the_sum_of_errors_over_the_sum_of_counts():
@@ -67,7 +117,6 @@ def test_every_score_is_one_finite_number_per_scan(pair):
 
 def test_the_loss_and_the_exhibits_mean_the_same_body(pair):
     from registry.dxa.losses.ratios import body_mask as loss_mask  # noqa: PLC0415
-    from registry.dxa.tasks.image_metrics import body_mask  # noqa: PLC0415
 
     true = pair[0].copy()
     true[0, 0, :, :15] = 400.0

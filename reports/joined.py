@@ -1,0 +1,203 @@
+"""Several runs as one: the same tasks on the same data, their arms side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from reports.errors import RecordsError
+from reports.frame import TABLES, Run
+
+#: What must be the same of a task so that its results mean the same thing.
+TASK_FIELDS = ("version", "part", "primary")
+
+
+def labels_of(folders: Sequence[Path]) -> list[str]:
+    """Short names of run folders: their own, or with as many parents as it takes to tell them apart.
+
+    Examples
+    --------
+    >>> labels_of([Path("ann/quick"), Path("bob/quick")]), labels_of([Path("a/x"), Path("a/y")])
+    (['ann/quick', 'bob/quick'], ['x', 'y'])
+    """
+    parts = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        labels = ["/".join(one[-depth:]) for one in parts]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [f"run {place}" for place in range(1, len(parts) + 1)]
+
+
+def refuse_unlike(runs: Mapping[str, Run]) -> None:
+    """Refuse runs whose results cannot stand in one table.
+
+    Raises
+    ------
+    RecordsError
+        If domain, cohort, or a task that several of them have differ; names the runs and the values.
+    """
+    (first_label, first), *rest = runs.items()
+    for label, run in rest:
+        for name, one, other in (
+            ("domain", first.meta["domain"]["name"], run.meta["domain"]["name"]),
+            ("cohort fingerprint", first.meta["cohort"]["fingerprint"], run.meta["cohort"]["fingerprint"]),
+        ):
+            if one != other:
+                raise RecordsError(
+                    f"{first_label} and {label} have different {name}s: {one} and {other}",
+                    mend="compare runs over the same cohort; its fingerprint stands in run.json",
+                )
+    for task in {name for run in runs.values() for name in run.tasks}:
+        having = {label: run for label, run in runs.items() if task in run.tasks}
+        (first_label, first), *rest = having.items()
+        for label, run in rest:
+            for field in TASK_FIELDS:
+                one, other = first.tasks[task][field], run.tasks[task][field]
+                if one != other:
+                    raise RecordsError(
+                        f"{first_label} and {label} judge task {task!r} differently:"
+                        f" {field} {one} and {other}",
+                        mend="run both with the same version of the task",
+                    )
+
+
+def joined(runs: Mapping[str, Run], *, apart: bool = False) -> Run:
+    """One run with the trials of all; its folder is the first one's.
+
+    Parameters
+    ----------
+    runs
+        Label to run.
+    apart
+        Every arm and baseline gets the name `<name>@<label>`. Otherwise only arms that several runs have do,
+        and a baseline is taken from the first run that has it: it is no arm and hangs on the data alone.
+    """
+    first = next(iter(runs.values()))
+    counts: dict[str, int] = {}
+    for run in runs.values():
+        for name in run.arms:
+            counts[name] = counts.get(name, 0) + 1
+    parts = [
+        _renamed(
+            label,
+            run,
+            {name: f"{name}@{label}" for name in run.arms if apart or counts[name] > 1},
+            rename_baselines=apart,
+        )
+        for label, run in runs.items()
+    ]
+    tables = {name: pl.concat([getattr(one, name) for one in parts]) for name in TABLES}
+    if not apart:
+        tables = _first_baselines(tables)
+    tasks: dict[str, dict[str, Any]] = {}
+    layouts: dict[str, list[dict[str, Any]]] = {}
+    for one in parts:
+        for name, task in one.tasks.items():
+            known = tasks.setdefault(name, dict(task))
+            known["baselines"] = list(dict.fromkeys([*known["baselines"], *task["baselines"]]))
+            layouts.setdefault(name, one.layouts.get(name, []))
+    claims = {run.meta["claims"] for run in runs.values()}
+    meta = {
+        **first.meta,
+        "arms": [arm for one in parts for arm in one.meta["arms"]],
+        "cells": [cell for one in parts for cell in one.meta["cells"]],
+        "tasks": list(tasks.values()),
+        "claims": "procedure" if claims == {"procedure"} else "artifact",
+        "suite": _suite(parts),
+        "status": _status([run.meta["status"] for run in runs.values()]),
+    }
+    return Run(first.folder, meta, layouts, **tables)
+
+
+def _renamed(label: str, run: Run, arms: Mapping[str, str], *, rename_baselines: bool) -> Run:
+    """The run with other names of arms, and keys of trials that no other run has."""
+
+    def key(column: str) -> pl.Expr:
+        return pl.format("{}/{}", pl.lit(label), pl.col(column)).alias(column)
+
+    trials = run.trials.with_columns(key("key"), pl.col("strategy").replace(dict(arms)))
+    baselines = sorted({name for task in run.tasks.values() for name in task["baselines"]})
+    names = {name: f"{name}@{label}" if rename_baselines else name for name in baselines}
+    trials = trials.with_columns(pl.col("baseline").replace(names))
+    meta = {
+        **run.meta,
+        "arms": [_arm(arm, arms, label) for arm in run.meta["arms"]],
+        "tasks": [
+            {**task, "baselines": [names[name] for name in task["baselines"]]} for task in run.meta["tasks"]
+        ],
+        "cells": [
+            {**cell, "strategy": arms.get(cell["strategy"], cell["strategy"])} for cell in run.meta["cells"]
+        ],
+        "suite": {
+            **run.meta["suite"],
+            "reference_arms": [
+                arms.get(name, name) for name in run.meta["suite"].get("reference_arms") or ()
+            ],
+        },
+    }
+    return Run(
+        run.folder,
+        meta,
+        run.layouts,
+        trials=trials,
+        predictions=run.predictions.with_columns(key("key")),
+        scores=run.scores.with_columns(key("key")),
+        curves=run.curves.with_columns(key("key")),
+        selections=run.selections.with_columns(pl.col("strategy").replace(dict(arms))),
+    )
+
+
+def _arm(arm: Mapping[str, Any], names: Mapping[str, str], label: str) -> dict[str, Any]:
+    renamed = arm["name"] in names
+    ablation = arm.get("ablation")
+    if ablation:
+        ablation = {**ablation, "base": names.get(ablation["base"], ablation["base"])}
+    return {
+        **arm,
+        "name": names.get(arm["name"], arm["name"]),
+        "title": f"{arm['title']} ({label})" if renamed else arm["title"],
+        "parent": names.get(arm.get("parent"), arm.get("parent")),  # type: ignore[arg-type]  # None is no key
+        "strategy": names.get(arm.get("strategy"), arm.get("strategy")),  # type: ignore[arg-type]
+        "ablation": ablation,
+    }
+
+
+def _first_baselines(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Baselines of the first run that has them; the others' are the same numbers again."""
+    trials = tables["trials"].with_columns(run=pl.col("key").str.split("/").list.slice(0, -1).list.join("/"))
+    trials = trials.with_row_index("place").with_columns(
+        first=pl.col("run").sort_by("place").first().over("task", "baseline")
+    )
+    kept = trials.filter(pl.col("baseline").is_null() | (pl.col("run") == pl.col("first")))
+    keys = kept["key"].to_list()
+    return {
+        "trials": kept.drop("run", "first", "place"),
+        **{
+            name: table.filter(pl.col("key").is_in(keys)) if "key" in table.columns else table
+            for name, table in tables.items()
+            if name != "trials"
+        },
+    }
+
+
+def _suite(parts: Sequence[Run]) -> dict[str, Any]:
+    suites = [one.meta["suite"] for one in parts]
+    references = dict.fromkeys(name for suite in suites for name in suite["reference_arms"])
+    return {
+        **suites[0],
+        "name": " + ".join(dict.fromkeys(suite["name"] for suite in suites)),
+        "title": " + ".join(dict.fromkeys(suite["title"] for suite in suites)),
+        "strategies": [arm["name"] for one in parts for arm in one.meta["arms"]],
+        "reference_arms": list(references),
+    }
+
+
+def _status(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    counts = {
+        name: sum(int(one.get(name, 0)) for one in found) for name in ("done", "failed", "blocked", "missing")
+    }
+    complete = all(one["state"] == "complete" for one in found)
+    return {"state": "complete" if complete else "incomplete", **counts}

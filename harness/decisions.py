@@ -14,6 +14,7 @@ from typing import Protocol as Interface
 
 from harness.conditions import Condition, Place, Source
 from harness.files import canonical_json
+from harness.journal import History
 from harness.outcome import Outcome
 from harness.plan import Plan, Trial
 from harness.search.cell import CellSearch, Limits, Sampler, Setting, Tried
@@ -137,12 +138,12 @@ class Decisions:
             if not self.plan.is_searched(place.arm):
                 for protocol in PROTOCOLS:
                     self._hunt(place, protocol, None)
+        undecided = [contest for contest, places in self._open.items() if not places]
         self.drain()
         for trial in self.plan.fixed:
             self._add(trial)
-        for contest, places in list(self._open.items()):
-            if not places:
-                self._select_matched(contest)
+        for contest in undecided:  # no reference arm takes part, so there is none to wait for
+            self._select_matched(contest)
 
     def settled(self, key: str, outcome: Outcome) -> None:
         """Tell the searches that tried it what became of a trial."""
@@ -193,12 +194,25 @@ class Decisions:
                 continue
             for source in {plan.source(place, seeds.pretraining[0]) for place in places}:
                 yield plan.weights(source), open_protocols * len(seeds.pretraining), ()
+            own = set(plan.arms[arm].space) - self._shared
+            tuned = {plan.source(place, seeds.tuned_weights) for place in places if place in self._followers}
+            if own and (arm, split, "matched") not in self._weights:
+                # the matched setting has declared values for these, which no draw may have tried
+                for source in tuned:
+                    yield plan.weights(source), 1, ()
             for place in places:
                 if (draws := plan.draws[place.task]) and plan.leader(place) == place:
                     tries = open_protocols * plan.suite.budget.draws
                     yield plan.tune(place, 0, draws[0]), tries, ()
+        for hunt in self.hunts.values():
+            if (
+                not hunt.search.finished
+                and (left := hunt.search.limits.draws - len(hunt.search.settings)) > 0
+            ):
+                yield self._trial(hunt, 0, hunt.search.settings[0]), left, ()
         for place, count in self.waiting().items():
-            setting, before = {}, ()
+            setting: Setting = {}
+            before: tuple[Trial, ...] = ()
             if draws := plan.draws[place.task]:
                 setting, before = draws[0], (plan.tune(plan.leader(place), 0, draws[0]),)
             yield next(plan.finals(place, setting, draw=None, protocols=())), count, before
@@ -471,6 +485,14 @@ def tried(outcome: Outcome) -> Tried:
         return Tried("pruned", None, outcome.wall_seconds, outcome.pruned_at, outcome.interim_score)
     score = outcome.validation_score if outcome.status == "done" else None
     return Tried(outcome.status, score, outcome.wall_seconds)
+
+
+def recorded_proposals(history: History) -> dict[str, dict[int, Setting]]:
+    """What samplers proposed in earlier executions: search to settings by draw."""
+    recorded: dict[str, dict[int, Setting]] = defaultdict(dict)
+    for entry in history.of("proposed"):
+        recorded[entry["hunt"]][entry["draw"]] = entry["hyperparameters"]
+    return recorded
 
 
 def weights_place(arm: str, split: int) -> Place:

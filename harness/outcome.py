@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,10 @@ class Outcome:
     wall_seconds: float = 0.0
     pruned_at: float | None = None
     interim_score: float | None = None
+
+
+def stopped_early(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the journal notes of a trial that was stopped early; nothing of any other."""
+    if row.get("pruned_at") is None:
+        return {}
+    return {"pruned_at": row["pruned_at"], "interim_score": row["interim_score"]}

@@ -6,13 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.caveats import caveats
+from harness.decisions import recorded_proposals
 from harness.evidence import TaskEvidence, evidence_of, warnings_of
 from harness.journal import read_journal
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
-from harness.recovery import known_outcomes
+from harness.recovery import known_outcomes, known_pretraining
 from harness.request import Request
 from harness.results import RunFolder
 from harness.run import prepare
@@ -56,6 +58,8 @@ class Outlook:
         Per task, what the seeds can say.
     warnings
         What to know before compute is spent.
+    caveats
+        What the suite's own choices take away from its conclusions.
     """
 
     suite: str
@@ -66,6 +70,7 @@ class Outlook:
     price: Price
     evidence: list[TaskEvidence]
     warnings: list[str]
+    caveats: list[str]
 
 
 def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int | None = None) -> Outlook:
@@ -86,7 +91,12 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     run = RunFolder(request.output)
     history = read_journal(run.journal)
     known = known_outcomes(plan, run, request.cache, history, adopt=False)
-    policy = Policy(plan, known.done)
+    policy = Policy(
+        plan,
+        known.done,
+        adopt=lambda trial: known_pretraining(trial, run, request.cache, known, adopt=False),
+        recorded=recorded_proposals(history),
+    )
     states = trial_states(policy, known.cached, history.last_failures())
     trials = [
         TrialOutlook(key, trial.label, trial.stage, trial.draw, *states[key])
@@ -112,6 +122,7 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
         ),
         evidence=evidence,
         warnings=warnings_of(evidence),
+        caveats=caveats(plan),
     )
 
 

@@ -35,7 +35,7 @@ class Policy:
     finished
         Outcomes of trials that need not run: finished earlier or taken from the cache.
     adopt
-        Asked for the outcome of a pretraining that `finished` does not know; its setting was chosen since.
+        Asked for the outcome of a pretraining whose setting has been chosen since, in place of `finished`.
     recorded
         Settings that a sampler proposed in earlier executions.
 
@@ -66,6 +66,7 @@ class Policy:
         self.protocols: dict[str, set[Protocol]] = defaultdict(set)
         self._adoptable = dict(finished or {})
         self._adopt = adopt
+        self._certain = {trial.key for trial in plan.pretraining.values()}
         self._unsettled = 0
         self._dependants: dict[str, list[str]] = defaultdict(list)
         self._new_pretraining: list[str] = []
@@ -185,7 +186,7 @@ class Policy:
             return
         trial = self.trials[key]
         known = self._adoptable.get(key)
-        if known is None and trial.stage == "pretrain" and self._adopt is not None:
+        if trial.stage == "pretrain" and self._adopt is not None and key not in self._certain:
             known = self._adopt(trial)
         if known is not None:
             self._settle(key, known)

@@ -194,7 +194,8 @@ def evidence_of(plan: Plan, run: RunFolder | None = None) -> list[TaskEvidence]:
     spreads: dict[str, list[float]] = {}
     if run is not None:
         spreads = recorded_spreads(run, primaries, procedure=len(seeds.pretraining) > 1)
-    arms = Counter(cell.task for cell in plan.applicable)
+    # derived arms and controls have comparisons and corrections of their own
+    arms = Counter(cell.task for cell in plan.applicable if plan.arms[cell.strategy].competes)
     return [
         evidence_for(
             name,

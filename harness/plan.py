@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from harness.arms import Arm, arms_of
+from harness.arms import Arm, DerivedDesign, arms_of
 from harness.conditions import MAIN, Condition, Place, Source
 from harness.search.cell import Setting
 from harness.search.draws import SharedDraws
 from harness.search.pretraining import probe_for, searched_arms
 from harness.specs import PROTOCOLS, Protocol, Stage, TrialSpec
 from harness.suite import Suite
-from registry.catalog import Catalogue
+from registry.catalog import Catalogue, unknown_name
 from registry.contracts import InputError, Probe, Task
 
 
@@ -117,6 +117,7 @@ class Plan:
     cohorts: Mapping[int, str]
     catalogue: Catalogue
     arms: Mapping[str, Arm]
+    designs: tuple[DerivedDesign, ...]
     tasks: Mapping[str, Task]
     cells: tuple[Cell, ...]
     conditions: Mapping[str, tuple[Condition, ...]]
@@ -218,7 +219,10 @@ class Plan:
         return _pretraining_trial(self, source, setting, draw=draw, protocols=protocols)
 
     def _leading_condition(self, condition: Condition) -> Condition:
-        return condition
+        """Shares of the labels may take the setting chosen with all of them; another split never may."""
+        shares = self.suite.label_efficiency
+        frozen = shares is not None and shares.hyperparameters == "frozen"
+        return replace(condition, label_fraction=None, label_draw=None) if frozen else condition
 
     def _task_spec(
         self,
@@ -296,7 +300,7 @@ def make_plan(
         If a name is not known, a thing belongs to another domain, no cell applies, or pretraining is to be
         searched and no probe suits every arm.
     """
-    arms = arms_of(suite, catalogue)
+    arms, designs = arms_of(suite, catalogue)
     tasks = {name: catalogue.task(name) for name in suite.tasks}
     for kind, cards in (
         ("strategy", {name: arm.card for name, arm in arms.items()}),
@@ -309,13 +313,14 @@ def make_plan(
                     mend=f"take {name!r} out, or use a suite of its domain",
                 )
     cells = tuple(
-        Cell(name, task, *tasks[task].applies(arm.card)) for task in suite.tasks for name, arm in arms.items()
+        Cell(name, task, *_applies(tasks[task], arm)) for task in suite.tasks for name, arm in arms.items()
     )
     if not any(cell.applicable for cell in cells):
         reasons = "; ".join(sorted({cell.reason for cell in cells}))
         raise InputError(
             f"no cell of suite {suite.name!r} applies: {reasons}", mend="add strategies or tasks"
         )
+    _check_judgements(suite, tasks)
     shared = {
         name: SharedDraws(task.space, seed=suite.seeds.draws, method=suite.search.method)
         for name, task in tasks.items()
@@ -327,9 +332,10 @@ def make_plan(
         {0: cohort, **other_splits},
         catalogue,
         arms,
+        designs,
         tasks,
         cells,
-        conditions=dict.fromkeys(tasks, (MAIN,)),
+        conditions={name: tuple(_conditions(suite, task)) for name, task in tasks.items()},
         shared=shared,
         draws={name: one.first(suite.search.shared(suite.budget.draws)) for name, one in shared.items()},
         searched=searched,
@@ -340,6 +346,49 @@ def make_plan(
     )
     plan = replace(plan, pretraining=_pretraining_trials(plan))
     return replace(plan, tuning=_tuning_trials(plan), fixed=_fixed_trials(plan))
+
+
+def _check_judgements(suite: Suite, tasks: Mapping[str, Task]) -> None:
+    """Margins and endpoints must be about rows and statistics that a task's tables have."""
+    for name, margins in suite.margins.items():
+        for key in margins:
+            statistic, _, row = key.partition(".")
+            _check_shown(f"margins.{name}", tasks[name], statistic, (row,) if row else ())
+    for name, endpoint in suite.endpoints.items():
+        _check_shown(f"endpoints.{name}", tasks[name], endpoint.statistic, endpoint.rows)
+
+
+def _check_shown(field: str, task: Task, statistic: str, rows: tuple[str, ...]) -> None:
+    shown: dict[str, set[str]] = {}
+    for layout in task.layouts():
+        for column in layout.statistics:
+            shown.setdefault(column.name, set()).update(row.key for row in layout.rows)
+    if statistic not in shown:
+        raise InputError(
+            f"{field}: {task.card.title} shows no {statistic!r}", mend=f"it shows {', '.join(sorted(shown))}"
+        )
+    for row in rows:
+        if row not in shown[statistic]:
+            hint = unknown_name("row", row, shown[statistic])
+            raise InputError(f"{field}: {task.card.title} has no row {row!r}", mend=hint.mend)
+
+
+def _applies(task: Task, arm: Arm) -> tuple[bool, str]:
+    if arm.shuffled_labels and not task.card.uses_labels:
+        return False, f"{task.card.title} learns from no labels that could be shuffled"
+    return task.applies(arm.card)
+
+
+def _conditions(suite: Suite, task: Task) -> Iterator[Condition]:
+    """The main condition, then one axis at a time: shares of the labels, repeated splits."""
+    yield MAIN
+    shares = suite.label_efficiency
+    if shares is not None and task.card.uses_labels and task.card.name in (shares.tasks or suite.tasks):
+        for fraction in sorted(set(shares.fractions) - {1.0}):
+            for draw in range(shares.draws):
+                yield Condition(label_fraction=fraction, label_draw=draw)
+    for split in range(1, suite.splits):
+        yield Condition(split=split)
 
 
 def _pretraining_trials(plan: Plan) -> dict[Source, Trial]:

@@ -12,13 +12,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.arms import DerivedDesign
 from harness.caveats import caveats
 from harness.files import canonical_json, write_json
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.results import SCHEMA, TABLES, RunFolder, read_result
-from registry.contracts import CohortReference, Domain, SplitSize
+from registry.ablation import attributions
+from registry.contracts import CohortReference, Domain, SplitSize, StrategyCard
 
 DISTRIBUTION = "pretraining-harness"
 #: Recorded where the package itself is not installed and cannot say what it requires.
@@ -84,6 +86,8 @@ def write_run(
             },
             "arms": [_arm(plan, name) for name in plan.arms],
             "tasks": [_task(plan, name) for name in suite.tasks],
+            "ablations": [_design(derived) for derived in plan.designs],
+            "attributions": _attributions(plan),
             "cells": [dataclasses.asdict(cell) for cell in plan.cells],
             "caveats": caveats(plan),
             "claims": "procedure" if len(suite.seeds.pretraining) > 1 else "artifact",
@@ -206,9 +210,55 @@ def _arm(plan: Plan, name: str) -> dict[str, Any]:
         "origin": arm.origin,
         "strategy": arm.strategy.card.name,
         "ablation": dataclasses.asdict(arm.ablation) if arm.ablation else None,
+        "ablations": [dataclasses.asdict(run) for run in arm.ablations],
         "control": arm.control,
         "retuned": arm.retuned,
     }
+
+
+def _design(derived: DerivedDesign) -> dict[str, Any]:
+    """A design of the suite, with the arms that are its runs."""
+    design, words = derived.design, [sorted(word) for word in derived.design.words]
+    return {
+        **derived.declared.model_dump(exclude={"orders"}),
+        "arms": derived.arms,
+        "ladders": [[derived.arms[run] for run in ladder] for ladder in design.ladders],
+        "resolution": design.resolution,
+        "defining_words": words,
+    }
+
+
+def _attributions(plan: Plan) -> list[dict[str, Any]]:
+    """Every pair of arms, and what a difference between the two can be due to."""
+    arms = {name: arm.card for name, arm in plan.arms.items() if arm.control in (None, "broken_physics")}
+    return [
+        {
+            "one": found.one,
+            "other": found.other,
+            "factors": {name: list(values) for name, values in found.factors.items()},
+            "one_factor": found.one_factor,
+            "words": str(found),
+        }
+        for found in attributions(arms, _ancestors(plan))
+    ]
+
+
+def _ancestors(plan: Plan) -> dict[str, StrategyCard]:
+    """Cards of the strategies that arms derive from, whether or not they take part."""
+    cards: dict[str, StrategyCard] = {}
+    waiting = [arm.strategy.card for arm in plan.arms.values()]
+    while waiting:
+        card = waiting.pop()
+        cards[card.name] = card
+        if card.parent in plan.catalogue.strategies and card.parent not in cards:
+            waiting.append(plan.catalogue.strategy(str(card.parent)).card)
+    return cards
+
+
+def _endpoint(plan: Plan, task: str) -> dict[str, Any]:
+    """What the suite declares instead of the task's own endpoint; selection keeps the task's metric."""
+    declared = plan.suite.endpoints.get(task)
+    return declared.model_dump() if declared is not None else {}
 
 
 def _task(plan: Plan, name: str) -> dict[str, Any]:
@@ -218,7 +268,7 @@ def _task(plan: Plan, name: str) -> dict[str, Any]:
         **{
             field: getattr(card, field) for field in ("name", "title", "summary", "part", "trains", "version")
         },
-        "primary": dataclasses.asdict(card.primary),
+        "primary": dataclasses.asdict(card.primary) | _endpoint(plan, name),
         "baselines": list(card.baselines),
         "space": {parameter: distribution.describe() for parameter, distribution in task.space.items()},
         "origin": plan.catalogue.tasks[name].origin,

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness import records
@@ -18,6 +19,7 @@ from harness.evidence import evidence_of, warnings_of
 from harness.executors import Event, Executor
 from harness.files import StorageError, digest_of, utc_now
 from harness.journal import Journal, check_free, read_journal
+from harness.labels import check_domain, check_enough
 from harness.outcome import Outcome, stopped_early
 from harness.plan import Plan, Trial, make_plan
 from harness.policy import Policy
@@ -33,7 +35,7 @@ from harness.timings import record_timing
 from harness.trial import make_payload
 from harness.watchdog import killed_by_time_limit
 from registry.catalog import Catalogue
-from registry.contracts import CohortReference, Domain, InputError
+from registry.contracts import CohortReference, Domain, InputError, SplitSize
 
 #: How long the driver waits for an event before it looks at the clock.
 PATIENCE_SECONDS = 0.5
@@ -48,6 +50,7 @@ class Prepared:
     domain: Domain
     settings: Mapping[str, Any]
     cohort: CohortReference
+    other_splits: Mapping[int, CohortReference]
 
     def plan(self) -> Plan:
         """The plan of this run."""
@@ -58,8 +61,13 @@ class Prepared:
             self.catalogue,
             settings=self.settings,
             cohort=self.cohort.fingerprint,
+            other_splits={split: cohort.fingerprint for split, cohort in self.other_splits.items()},
             probes=self.domain.probes,
         )
+
+    def folder(self, split: int) -> Path:
+        """Where the cohort is that has this split."""
+        return (self.other_splits[split] if split else self.cohort).folder.resolve()
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,26 @@ def prepare(request: Request) -> Prepared:
     suite = request.suite
     domain = catalogue.domain(suite.domain)
     settings = domain.check_settings(suite.settings)
+    check_domain(domain, suite)
     cohort = domain.cohort(suite.cohort, request.cache)
-    return Prepared(request, catalogue, domain, settings, cohort)
+    return Prepared(request, catalogue, domain, settings, cohort, _other_splits(domain, suite, request.cache))
+
+
+def split_declaration(declaration: Mapping[str, Any], split: int) -> dict[str, Any]:
+    """The `[cohort]` table of a repeated split; the cohort's own is left as it was written."""
+    return {**declaration, "split": split} if split else dict(declaration)
+
+
+def _other_splits(domain: Domain, suite: Suite, cache: Path) -> dict[int, CohortReference]:
+    try:
+        return {
+            split: domain.cohort(split_declaration(suite.cohort, split), cache)
+            for split in range(1, suite.splits)
+        }
+    except InputError as error:
+        raise InputError(
+            f"splits = {suite.splits}: the cohort cannot be split again: {error.message}", mend=error.mend
+        ) from error
 
 
 def run_suite(
@@ -118,9 +144,8 @@ def run_suite(
     check_free(run.root)
     for warning in warnings_of(evidence_of(plan)):
         display.note(warning)
-    sizes = prepared.domain.prepare(
-        request.suite.cohort, request.cache, workers=request.workers, progress=display.cohort
-    )
+    sizes = _prepare_cohorts(prepared, display)
+    check_enough(plan, sizes)
     facts = records.RunFacts(
         prepared.domain,
         prepared.cohort,
@@ -132,6 +157,21 @@ def run_suite(
     with Journal(run.journal) as journal:
         write_request(request)
         return _Driver(prepared, plan, run, facts, journal, executor, display, only_failed).drive()
+
+
+def _prepare_cohorts(prepared: Prepared, display: Display) -> dict[str, dict[str, SplitSize]]:
+    """Make or verify the cohort on each of its splits; sizes are those of its own."""
+    request = prepared.request
+    found = [
+        prepared.domain.prepare(
+            split_declaration(request.suite.cohort, split),
+            request.cache,
+            workers=request.workers,
+            progress=display.cohort,
+        )
+        for split in range(request.suite.splits)
+    ]
+    return found[0]
 
 
 @dataclass
@@ -349,7 +389,7 @@ class _Driver:
             arm=trial.arm,
             run=self.run.root,
             cache=request.cache.resolve(),
-            cohort_folder=self.prepared.cohort.folder.resolve(),
+            cohort_folder=self.prepared.folder(trial.condition.split),
             plugins=request.plugins,
             artifact=self.policy.artifact_of(trial),
             draw=trial.draw,

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from harness.axes import Ablation, Controls, Endpoint, LabelEfficiency, Margins
+from harness.inheritance import Inheritance, resolved
 from harness.resources import Resources, merged
 from harness.search.tables import Search
+from harness.table import Name, Names, Seed, SeedList, SuiteTable, distinct, tables_within
 from registry.catalog import suite_files, unknown_name
 from registry.contracts import InputError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Names = Annotated[tuple[Name, ...], Field(strict=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-SeedList = Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
 
-
-class _Table(BaseModel):
-    """A table of a suite file: no unknown key, no silent conversion, no change afterwards."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Seeds(_Table):
+class Seeds(SuiteTable):
     """`[seeds]`: which random numbers a suite uses, and where.
 
     Attributes
@@ -54,7 +46,7 @@ class Seeds(_Table):
     @field_validator("pretraining", "final")
     @classmethod
     def _no_repeats(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        return _distinct(seeds)
+        return distinct(seeds)
 
     @model_validator(mode="after")
     def _tuning_apart(self) -> Seeds:
@@ -73,7 +65,7 @@ class Seeds(_Table):
         return self.pretraining[0] if self.tuning_pretraining is None else self.tuning_pretraining
 
 
-class Budget(_Table):
+class Budget(SuiteTable):
     """`[budget]`: how much every arm may try.
 
     Attributes
@@ -94,7 +86,7 @@ class Budget(_Table):
     seconds: Annotated[float, Field(gt=0)] | None = None
 
 
-class Suite(_Table):
+class Suite(SuiteTable):
     """A declared matrix: strategies x tasks x seeds x cohort x budget.
 
     Attributes
@@ -117,6 +109,19 @@ class Suite(_Table):
         The arms whose mean rank selects the matched setting; all strategies where none are declared.
     settings
         Equal for every arm; checked by the domain.
+    splits
+        How often the patients are split: 1 keeps the cohort's own split, k repeats everything on k - 1 more.
+    label_efficiency
+        See this table; every strategy learns from all labels alone where there is none.
+    ablation
+        Designs that derive arms from strategies; see this table.
+    controls
+        See this table.
+    margins
+        Per task, the largest difference that does not matter: `"<statistic>"` or `"<statistic>.<row>"` to a
+        value in its unit. They win over the margins that a task declares.
+    endpoints
+        Per task, what its results are judged by instead of the task's own primary endpoint.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -133,26 +138,47 @@ class Suite(_Table):
     reference_arms: Names = ()
     resources: Resources = Resources()
     settings: dict[str, Any] = Field(default_factory=dict)
+    splits: Annotated[int, Field(ge=1, le=100)] = 1
+    label_efficiency: LabelEfficiency | None = None
+    ablation: Annotated[tuple[Ablation, ...], Field(strict=False)] = ()
+    controls: Controls = Controls()
+    margins: dict[Name, Margins] = Field(default_factory=dict)
+    endpoints: dict[Name, Endpoint] = Field(default_factory=dict)
 
     @field_validator("strategies", "tasks", "reference_arms")
     @classmethod
     def _no_repeats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _distinct(names)
+        return distinct(names)
 
     @model_validator(mode="after")
-    def _references_take_part(self) -> Suite:
-        absent = sorted(set(self.reference_arms) - set(self.strategies))
-        if absent:
-            raise ValueError(
-                f"reference_arms names {absent[0]!r}, which is not among strategies; "
-                "add it to strategies or take it out of reference_arms"
-            )
+    def _names_take_part(self) -> Suite:
+        controls, shares = self.controls, self.label_efficiency
+        named: list[tuple[str, Iterable[str], str]] = [
+            ("reference_arms", self.reference_arms, "strategies"),
+            ("controls.aa", controls.aa, "strategies"),
+            ("controls.shuffled_labels", controls.shuffled_labels, "strategies"),
+            *((f"ablation.{n}.base", (one.base,), "strategies") for n, one in enumerate(self.ablation)),
+            ("label_efficiency.tasks", shares.tasks if shares else (), "tasks"),
+            ("margins", self.margins, "tasks"),
+            ("endpoints", self.endpoints, "tasks"),
+        ]
+        for field, names, of in named:
+            absent = [name for name in names if name not in getattr(self, of)]
+            if absent:
+                raise ValueError(
+                    f"{field} names {absent[0]!r}, which is not among {of}; "
+                    f"add it to {of} or take it out of {field}"
+                )
         return self
 
     @property
     def references(self) -> tuple[str, ...]:
         """The reference arms in force."""
         return self.reference_arms or self.strategies
+
+    def as_table(self) -> dict[str, Any]:
+        """The suite as a file would hold it, defaults filled in."""
+        return self.model_dump(by_alias=True, mode="json", exclude_none=True)
 
     def narrowed(
         self,
@@ -162,13 +188,27 @@ class Suite(_Table):
         cohort: Mapping[str, Any] | None = None,
         resources: Mapping[str, Any] | None = None,
     ) -> Suite:
-        """The suite with other strategies, tasks, cohort or resources, without reference arms that left."""
-        table = self.model_dump(by_alias=True)
+        """The suite with other strategies, tasks, cohort or resources.
+
+        What refers to strategies or tasks that left, leaves with them: reference arms, ablations, controls,
+        margins and endpoints.
+        """
+        table = self.as_table()
         if strategies is not None:
             table["strategies"] = strategies
-            table["reference_arms"] = tuple(arm for arm in self.reference_arms if arm in strategies)
+            table["reference_arms"] = _those_in(strategies, self.reference_arms)
+            table["ablation"] = [one for one in table["ablation"] if one["base"] in strategies]
+            for control in ("aa", "shuffled_labels"):
+                table["controls"][control] = _those_in(strategies, table["controls"][control])
         if tasks is not None:
             table["tasks"] = tasks
+            for judgement in ("margins", "endpoints"):
+                table[judgement] = {name: of for name, of in table[judgement].items() if name in tasks}
+            if self.label_efficiency is not None:
+                shares = table["label_efficiency"]
+                shares["tasks"] = _those_in(tasks, shares["tasks"])
+                if self.label_efficiency.tasks and not shares["tasks"]:
+                    del table["label_efficiency"]
         if cohort is not None:
             table["cohort"] = dict(cohort)
         if resources:
@@ -184,13 +224,19 @@ def load_suite(name_or_file: str) -> Suite:
     InputError
         If there is no such suite, or a key or value in it is wrong; names file, field, value and mend.
     """
-    path = Path(name_or_file)
+    table, source, folder = _read(name_or_file, Path())
+    return parse_suite(resolved(table, source=source, folder=folder, read=_read), source=source)
+
+
+def _read(name_or_file: str, folder: Path) -> tuple[dict[str, Any], str, Path]:
+    """The table of a suite as its file has it, what to call it, and where the file is."""
+    path = folder / name_or_file
     if path.suffix != ".toml":
         shipped = suite_files()
         if name_or_file not in shipped:
             raise unknown_name("suite", name_or_file, shipped)
         path = shipped[name_or_file]
-    return parse_suite(read_toml(path, kind="suite"), source=f"suite file {path}")
+    return read_toml(path, kind="suite"), f"suite file {path}", path.parent
 
 
 def read_toml(path: Path, *, kind: str) -> dict[str, Any]:
@@ -211,20 +257,15 @@ def parse_suite(table: Mapping[str, Any], *, source: str) -> Suite:
         raise _explain(error, source) from error
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = [value for value in values if values.count(value) > 1]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is listed twice; list it once")
-    return values
-
-
 def _explain(error: ValidationError, source: str) -> InputError:
-    """The first complaint of pydantic as an error a person can act on."""
-    complaint = error.errors(include_url=False)[0]
+    """A complaint of pydantic as an error a person can act on; a wrong key before what is missing for it."""
+    complaints = error.errors(include_url=False)
+    unknown = (one for one in complaints if one["type"] == "extra_forbidden")
+    complaint = next(unknown, complaints[0])
     place = [part for part in complaint["loc"] if isinstance(part, str | int)]
     dotted = ".".join(str(part) for part in place)
     if complaint["type"] == "extra_forbidden":
-        known = _keys_of_table(place[:-1])
+        known = _keys_of_table(place[:-1]) + ([] if place[:-1] else list(Inheritance.model_fields))
         hint = unknown_name("key", str(place[-1]), known)
         return InputError(f"{source}: key {dotted!r} is not known", mend=hint.mend)
     if complaint["type"] == "missing":
@@ -245,7 +286,11 @@ def _keys_of_table(place: list[str | int]) -> list[str]:
     """The keys that the table at `place` may have."""
     model: type[BaseModel] = Suite
     for part in place:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        information = model.model_fields.get(str(part))
+        tables = tables_within(information.annotation) if information else []
+        model = tables[0] if tables else model
     return [information.alias or name for name, information in model.model_fields.items()]
+
+
+def _those_in(chosen: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in set(chosen))

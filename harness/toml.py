@@ -11,7 +11,9 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def to_toml(table: Mapping[str, Any]) -> str:
-    """The text of `table`; its tables become `[sections]`, tables inside those stay on one line.
+    """The text of `table`; its tables become `[sections]`, lists of tables `[[sections]]`.
+
+    Tables inside those stay on one line.
 
     Raises
     ------
@@ -26,27 +28,42 @@ def to_toml(table: Mapping[str, Any]) -> str:
     [seeds]
     final = [0, 1]
     """
-    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
-    lines = _lines(plain)
-    for key, value in table.items():
+    sections = {key: value for key, value in table.items() if _is_section(value)}
+    lines = _lines({key: value for key, value in table.items() if key not in sections})
+    for key, value in sections.items():
         if isinstance(value, Mapping):
             lines += ["", f"[{_key(key)}]", *_lines(value)]
+        else:
+            for inner in value:
+                lines += ["", f"[[{_key(key)}]]", *_lines(inner)]
     return "\n".join(lines) + "\n"
 
 
+def _is_section(value: Any) -> bool:
+    several = isinstance(value, list | tuple) and bool(value)
+    return isinstance(value, Mapping) or (several and all(isinstance(inner, Mapping) for inner in value))
+
+
 def _lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
+    return [f"{_key(key)} = {toml_value(value)}" for key, value in table.items()]
 
 
 def _key(key: str) -> str:
     return key if _BARE_KEY.fullmatch(key) else _text(key)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value on one line.
+
+    Examples
+    --------
+    >>> toml_value({"train": 480, "names": ["a"]})
+    '{ train = 480, names = ["a"] }'
+    """
     if isinstance(value, Mapping):
         return "{ " + ", ".join(_lines(value)) + " }" if value else "{}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, bool):

@@ -23,6 +23,7 @@ import numpy as np
 from harness.artifacts import ArtifactStore
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
+from harness.labels import labelled_view
 from harness.measure import Cost, measured, prepared_process, processor_name
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.resources import TrialResources
@@ -40,7 +41,7 @@ from registry.contracts import (
     Task,
     TrialContext,
 )
-from registry.contracts.context import Report
+from registry.contracts.context import OpenSplit, Report
 
 Payload = Mapping[str, Any]
 RESULT_SCHEMA = 1
@@ -212,7 +213,7 @@ class Attempt:
     def _pretrains(self) -> bool:
         return self.spec.stage == "pretrain"
 
-    def _context(self, door: Door) -> TrialContext:
+    def _context(self, open_split: OpenSplit) -> TrialContext:
         spec = self.spec
         drawn = spec.pretraining_hyperparameters if self._pretrains else spec.hyperparameters
         return TrialContext(
@@ -223,7 +224,7 @@ class Attempt:
             device=self.payload["device"],
             precision="float32",
             threads=self.payload["threads"],
-            open_split=door.learning_view,
+            open_split=open_split,
             report=self.log,
             scratch=self.scratch,
         )
@@ -233,7 +234,7 @@ class Attempt:
 
     def _pretrain(self, catalogue: Catalogue, domain: Domain) -> Produced:
         strategy = catalogue.strategy(str(self.spec.strategy))
-        context = self._context(self._door(domain))
+        context = self._context(self._door(domain).learning_view)
         artifact = strategy.pretrain(context)
         if not isinstance(artifact, Artifact):
             raise TypeError(
@@ -254,7 +255,7 @@ class Attempt:
         """Fit on train, score on validation; in the final stage open the test split, once, and predict."""
         task, baseline = catalogue.task(str(self.spec.task)), self.spec.baseline
         door = self._door(domain)
-        context = self._context(door)
+        context = self._context(labelled_view(door.learning_view, domain, task.card.part, self.spec))
         if baseline is None:
             context = replace(context, report=self._watched(task))
             model = task.fit(context, self.store.load(self.payload["artifact"]))
@@ -403,6 +404,8 @@ def _new_row(payload: Payload) -> dict[str, Any]:
         "processor": processor_name(),
         "cached": False,
         "artifact": payload["artifact"],
+        "label_fraction": spec.get("label_fraction"),
+        "label_draw": spec.get("label_draw"),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.contents import read_contents
+from reports.contents import Contents, read_contents
 from reports.export import (
     agreement_file,
     differences_csv,
@@ -20,8 +20,12 @@ from reports.page import render
 
 
 def build(folder: Path, draws: int = DRAWS) -> Path:
-    """Write tables, `report.json` and, last, `report.html`; return the page."""
-    contents = read_contents(folder, draws)
+    """Report on a run folder, into it."""
+    return write_report(read_contents(folder, draws), folder)
+
+
+def write_report(contents: Contents, folder: Path) -> Path:
+    """Write tables, `report.json` and, last, `report.html` into `folder`; return the page."""
     run = contents.run
     page = render(contents)
     for comparison in contents.comparisons:

@@ -81,7 +81,9 @@ def controls(run: Run, comparison: Comparison, draws: int) -> list[Control]:
 
 def _base(arm: Mapping[str, Any]) -> str:
     ablation = arm.get("ablation") or {}
-    return str(ablation.get("base") or arm.get("strategy") or arm.get("parent"))
+    derived_for_the_suite = arm.get("strategy") not in (None, arm["name"])
+    maker = arm["strategy"] if derived_for_the_suite else arm.get("parent")
+    return str(ablation.get("base") or maker)
 
 
 def _control(

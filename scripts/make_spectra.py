@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import spekpy
 
-from registry.dxa.imaging.materials import COMPONENT_MATERIALS, mass_attenuation
+from registry.dxa.imaging.materials import COMPONENT_MATERIALS, IMPLANT_MATERIAL, mass_attenuation
 
 BINS = 14
 ANODE_ANGLE_DEG = 12.0
@@ -30,7 +30,7 @@ SOURCES = {
     "high": {"kilovolts": 140.0, "filters_mm": {"Al": 2.5, "Cu": 2.25}},
     "low": {"kilovolts": 100.0, "filters_mm": {"Al": 2.5}},
 }
-TABULATED = (*COMPONENT_MATERIALS, "water", "pmma", "aluminium")
+TABULATED = (*COMPONENT_MATERIALS, IMPLANT_MATERIAL, "water", "pmma", "aluminium")
 
 
 def binned_spectrum(kilovolts: float, filters_mm: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,24 @@ class Domain(abc.ABC):
     def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
         """Score `artifact` with one of `probes`: learn on the train split, judge on the validation split."""
         raise ValueError(f"domain {self.name!r} has no probe {name!r}")
+
+    # What the axes and controls of a suite need ------------------------------------------------------
+
+    def patients(self, view: Any) -> Sequence[str]:
+        """Patient key of every scan in a view that `open_split` returned, in order."""
+        keys: Sequence[str] = view.patients
+        return keys
+
+    def with_patients(self, view: Any, patients: Set[str]) -> Any:
+        """The view with the scans of these patients alone, in order; for label efficiency."""
+        raise NotImplementedError
+
+    def with_labels_of(self, view: Any, order: Sequence[int]) -> Any:
+        """The view with other labels: scan i keeps its image and gets everything else of scan order[i].
+
+        For the control with shuffled labels; keys of patients and scans stay with the images.
+        """
+        raise NotImplementedError
 
     def tiny_suite(self) -> Mapping[str, Any]:
         """A suite's tables with data and settings so small that a run takes seconds, for `harness check`.

@@ -36,6 +36,9 @@ class TaskCard:
         The endpoint that selects hyperparameters (on validation) and leads the report (on test).
     trains
         Whether fitting draws random numbers; one that does not is run once per artifact, not per seed.
+    uses_labels
+        Whether fitting learns from what is to be predicted; where it does not, fewer or shuffled labels
+        would change nothing.
     baselines
         Cheap references that are run beside the arms.
     version
@@ -50,6 +53,7 @@ class TaskCard:
     primary: PrimaryEndpoint
     needs_joint_training: bool = False
     trains: bool = True
+    uses_labels: bool = True
     baselines: tuple[str, ...] = ()
     version: str = "1"
     summary: str = ""

@@ -6,7 +6,7 @@ Planning imports this module: it stays free of torch, polars and numba until dat
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from registry.dxa.settings import DxaSettings
 
 if TYPE_CHECKING:
     from registry.dxa.cohort.specification import CohortSpecification
+    from registry.dxa.cohort.store import Split
 
-#: Backbones that the bundled suites use; any other name is looked up in timm, which costs seconds.
-_KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121")
+#: Networks that suites commonly name; any other one is looked up in timm, which costs seconds.
+_KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121", "vgg16")
 
 
 class DxaDomain(Domain):
@@ -53,10 +54,12 @@ class DxaDomain(Domain):
             raise InputError(
                 f"[settings] {_first_problem(error)}", mend=_mend(error, list(DxaSettings.model_fields))
             ) from error
-        if checked.backbone not in _KNOWN_BACKBONES:
+        unknown = {checked.backbone, checked.perceptual_network} - set(_KNOWN_BACKBONES)
+        if unknown:
             from registry.dxa.models.backbones import require_backbone  # noqa: PLC0415
 
-            require_backbone(checked.backbone)
+            for name in sorted(unknown):
+                require_backbone(name)
         return checked.model_dump()
 
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
@@ -92,6 +95,18 @@ class DxaDomain(Domain):
         from registry.dxa.cohort.store import open_split  # noqa: PLC0415
 
         return open_split(folder, part, split)
+
+    def with_patients(self, view: Split, patients: Set[str]) -> Any:
+        """The scans of these patients alone."""
+        from registry.dxa.cohort.selection import with_patients  # noqa: PLC0415
+
+        return with_patients(view, patients)
+
+    def with_labels_of(self, view: Split, order: Sequence[int]) -> Any:
+        """Every scan with the measures and the surface of another one."""
+        from registry.dxa.cohort.selection import with_labels_of  # noqa: PLC0415
+
+        return with_labels_of(view, order)
 
     def tiny_suite(self) -> Mapping[str, Any]:
         """A dozen scans per part and a few steps: everything happens, nothing is learned."""

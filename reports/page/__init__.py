@@ -8,6 +8,7 @@ import importlib.resources
 
 from markupsafe import Markup
 
+from reports.analyses import NEEDS
 from reports.comparison import Comparison
 from reports.contents import Contents
 from reports.export import agreement_file, differences_csv, table_latex, table_name, values_csv
@@ -30,6 +31,7 @@ def render(contents: Contents) -> str:
         run=run,
         meta=run.meta,
         blocks=contents.blocks,
+        needs=NEEDS,
         downloads=[(one, _downloads(run, one.data)) for one in contents.blocks],
         trials=run.trials.head(TRIALS_SHOWN).to_dicts(),
         trial_count=len(run.trials),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,7 +44,7 @@ from registry.contracts import (
 )
 
 SPLITS = ("train", "validation", "test")
-COHORT_DEFAULTS = {"patients": 60, "split_seed": 0, "noise": 0.0}
+COHORT_DEFAULTS = {"patients": 60, "split_seed": 0, "noise": 0.0, "split": 0}
 SETTINGS_DEFAULTS = {"features": 12}
 
 
@@ -53,11 +53,15 @@ SETTINGS_DEFAULTS = {"features": 12}
 
 @dataclass(frozen=True)
 class Split:
-    """One split of one part: images (n, 8, 8) from 0 to 1, with their keys."""
+    """One split of one part: images (n, 8, 8) from 0 to 1, with their keys.
+
+    `measured` are the images whose measures are the labels: the same, unless labels are shuffled.
+    """
 
     images: np.ndarray
     patients: np.ndarray
     scans: np.ndarray
+    measured: np.ndarray
 
     @property
     def pixels(self) -> np.ndarray:
@@ -89,7 +93,8 @@ class Digits(Domain):
 
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
         declared = _with_defaults(declaration, COHORT_DEFAULTS, "cohort")
-        fingerprint = hashlib.sha256(repr(sorted(declared.items())).encode()).hexdigest()
+        told = {key: value for key, value in declared.items() if key != "split" or value}
+        fingerprint = hashlib.sha256(repr(sorted(told.items())).encode()).hexdigest()
         return CohortReference(
             fingerprint=fingerprint,
             folder=cache / "cohorts" / f"digits-{fingerprint[:16]}",
@@ -141,11 +146,19 @@ class Digits(Domain):
         path = folder / f"{part}-{split}.npz"
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return Split(arrays["images"], arrays["patients"], arrays["scans"])
+                images = arrays["images"]
+                return Split(images, arrays["patients"], arrays["scans"], images)
         except Exception as error:
             raise DataError(
                 f"{path} cannot be read: {error}", mend=f"delete {folder} to make the cohort anew"
             ) from error
+
+    def with_patients(self, view: Split, patients: Set[str]) -> Split:
+        kept = np.isin(view.patients, sorted(patients))
+        return Split(*(getattr(view, field.name)[kept] for field in fields(view)))
+
+    def with_labels_of(self, view: Split, order: Sequence[int]) -> Split:
+        return replace(view, measured=view.measured[order])
 
 
 def _make(declared: Mapping[str, Any], part: int, split: str) -> dict[str, np.ndarray]:
@@ -154,7 +167,8 @@ def _make(declared: Mapping[str, Any], part: int, split: str) -> dict[str, np.nd
 
     images = load_digits().images / 16.0
     patients = np.arange(part, 2 * declared["patients"], 2)  # every other patient belongs to the other part
-    patients = np.random.default_rng(declared["split_seed"]).permutation(patients)
+    seed = [declared["split_seed"], declared["split"]] if declared["split"] else declared["split_seed"]
+    patients = np.random.default_rng(seed).permutation(patients)
     first, second = int(0.6 * len(patients)), int(0.8 * len(patients))
     chosen = dict(zip(SPLITS, np.split(patients, [first, second]), strict=True))[split]
     index = np.sort((chosen[:, None] * 10 + np.arange(10)).ravel() % len(images))
@@ -279,7 +293,7 @@ class Stroke(Task):
         train = context.open_split("labelled", "train")
         chosen = np.random.default_rng(context.seed).permutation(len(train.images))[: len(train.images) // 2]
         features = self._features(artifact, train.pixels)[chosen]
-        targets = self._targets(train.images)[chosen]
+        targets = self._targets(train.measured)[chosen]
         gram = features.T @ features + context.hyperparameters["penalty"] * np.eye(features.shape[1])
         state = (artifact, np.linalg.solve(gram, features.T @ targets))
         context.report(1, 1, train_error=float(((features @ state[1] - targets) ** 2).mean()))
@@ -291,8 +305,8 @@ class Stroke(Task):
         return self._predictions(split, predicted)
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
-        mean = self._targets(context.open_split("labelled", "train").images).mean(axis=0)
-        validation = self._targets(context.open_split("labelled", "validation").images)
+        mean = self._targets(context.open_split("labelled", "train").measured).mean(axis=0)
+        validation = self._targets(context.open_split("labelled", "validation").measured)
         scores = [_r2(target, value) for target, value in zip(validation.T, mean, strict=True)]
         return FittedModel(mean, {"mean_r2": float(np.mean(scores))})
 
@@ -309,7 +323,7 @@ class Stroke(Task):
     def _scored(self, context: TrialContext, state: Any) -> FittedModel:
         validation = context.open_split("labelled", "validation")
         artifact, weights = state
-        targets = self._targets(validation.images)
+        targets = self._targets(validation.measured)
         predicted = self._features(artifact, validation.pixels) @ weights
         score = np.mean([_r2(t, p) for t, p in zip(targets.T, predicted.T, strict=True)])
         return FittedModel(state, {"mean_r2": float(score)})
@@ -327,7 +341,7 @@ class Stroke(Task):
         return Predictions(
             list(split.patients),
             list(split.scans),
-            targets=measures(split.images),
+            targets=measures(split.measured),
             predictions=dict(zip(MEASURES, predicted.T, strict=True)),
         )
 
@@ -341,6 +355,7 @@ class Stroke(Task):
     part="labelled",
     primary=PrimaryEndpoint("psnr", "PSNR (dB)", "max", "mean", ("psnr",)),
     trains=False,
+    uses_labels=False,
     baselines=("mean_image",),
     summary="Encode, generate, compare; nothing is fitted.",
 )

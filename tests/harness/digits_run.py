@@ -31,7 +31,7 @@ def digits_request(
     folder: Path, *, plugins: tuple[Path, ...] = (), output: str = "run", **tables: Any
 ) -> Request:
     """A small request; `tables` replace tables of the suite."""
-    table = load_suite(str(SUITE)).model_dump(by_alias=True)
+    table = load_suite(str(SUITE)).as_table()
     suite = parse_suite(
         {**table, "budget": {"draws": 2}, "cohort": {"patients": 20}, **tables}, source="test"
     )

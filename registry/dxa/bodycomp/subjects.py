@@ -15,6 +15,7 @@ import numpy as np
 
 from registry.dxa.bodycomp.baseline import BaselineSettings
 from registry.dxa.bodycomp.regions import CUTS
+from registry.dxa.cohort.sources import without
 from registry.dxa.cohort.specification import CohortSpecification, PartSpecification, canonical_json
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.subject import Visit, simulate_patient, simulate_repeats
@@ -41,9 +42,13 @@ class StudySubject:
 
 
 def specification(photons: float = 3e6) -> CohortSpecification:
-    """What the subjects are drawn from: a cohort's defaults under the reserved seed."""
+    """What the subjects are drawn from: a cohort's defaults under the reserved seed, without implants.
+
+    Nobody with metal in the body serves for calibration or for studies of precision and accuracy.
+    """
     part = PartSpecification(train=1, validation=1, test=1)
-    default = CohortSpecification(seed=RESERVED_SEED, pretraining=part, paired=part)
+    cohort = CohortSpecification(seed=RESERVED_SEED, pretraining=part, paired=part)
+    default = without(cohort, "implants")
     scanner = default.scanner.model_copy(update={"photons": photons})
     return default.model_copy(update={"scanner": scanner})
 

@@ -234,6 +234,7 @@ def _row(patient: Patient, visit: Visit) -> dict[str, object]:
         "stature_cm": visit.rest.stature_cm,
         "mass_kg": visit.mass_kg,
         "bmi_kg_m2": visit.bmi_kg_m2,
+        "implants": " ".join(visit.implants),
         **visit.measures,
     }
 

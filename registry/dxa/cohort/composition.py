@@ -13,8 +13,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from registry.dxa.cohort.bodies import Array, Body, BodyModel
+from registry.dxa.cohort.implants import implant_map
+from registry.dxa.cohort.individual import Individual
+from registry.dxa.cohort.organs import air_chords_cm
 from registry.dxa.cohort.phenotypes import Phenotypes
-from registry.dxa.cohort.primitives import ellipsoid_chords_cm
 from registry.dxa.cohort.projection import thickness_and_cover, thickness_map
 from registry.dxa.cohort.rig import (
     FOOT_BONES,
@@ -25,7 +27,7 @@ from registry.dxa.cohort.rig import (
     surface_regions,
 )
 from registry.dxa.cohort.skeleton import MINERAL_SHARES, REFERENCE_STATURE_CM, skeleton_maps
-from registry.dxa.cohort.specification import CompositionVariation
+from registry.dxa.cohort.specification import CohortSpecification
 from registry.dxa.imaging.geometry import GRID, Grid
 
 # Densities in g/cm3 and the lipid shares by mass; ICRP Publication 89 gives similar ones (unverified).
@@ -33,41 +35,19 @@ ADIPOSE_DENSITY = 0.95
 ADIPOSE_LIPID = 0.82
 LIPID_DENSITY = 0.92
 LEAN_DENSITY = 1.06
-LEAN_LIPID = 0.02
 MINERAL_DENSITY = 3.16
-LUNG_DENSITY = 0.28
 # Half a pixel of blur, standard deviation in rows and columns.
 POINT_SPREAD_PIXELS = (0.45, 0.8)
 ADULT_YEARS = 16.0
 # The share of the body's thickness that air may take.
 LARGEST_AIR_SHARE = 0.75
-MEAN_GAS_BUBBLES = 4.0
-
-
-@dataclass(frozen=True)
-class Individual:
-    """How the inside of one body differs from what its shape suggests; drawn once per patient and visit.
-
-    Parameters
-    ----------
-    fat_percent_points
-        Added to the predicted percentage of fat.
-    bone_factor
-        Multiplies predicted bone mineral.
-    bone_group_factors
-        Multiply each group's share of it.
-    fat_depot_factors
-        Multiply the depth of fat on trunk, arms, legs.
-    visceral_factor, lung_factor
-        Multiply visceral fat and the size of the lungs.
-    """
-
-    fat_percent_points: float
-    bone_factor: float
-    bone_group_factors: dict[str, float]
-    fat_depot_factors: tuple[float, float, float]
-    visceral_factor: float
-    lung_factor: float
+# The share of the lean tissue that visceral fat may take the place of, and steps that look for its extent.
+LARGEST_VISCERAL_SHARE = 0.6
+VISCERAL_STEPS = 8
+LOWER_TRUNK_BONES = ("root", "pelvis", "spine05", "spine04")
+LIMB_BONES = {"upper_arm": "upperarm", "forearm": "lowerarm", "thigh": "upperleg", "calf": "lowerleg"}
+# Standard deviations in pixels of texture along rows and columns, fine and coarse, and their shares of it.
+TEXTURE_SCALES = (((1.2, 2.4), 0.75), ((3.5, 7.0), 0.66))
 
 
 @dataclass(frozen=True)
@@ -115,31 +95,14 @@ class Composition:
         Shape (rows, columns).
     region
         Index into ``REGIONS`` of each pixel, -1 outside the body.
+    implants_g_cm2
+        Titanium, shape (rows, columns), or None; no part of the body and of no measure.
     """
 
     densities_g_cm2: Array
     thickness_cm: Array
     region: np.ndarray
-
-
-def sample_individual(variation: CompositionVariation, generator: np.random.Generator) -> Individual:
-    """Draw what makes this body's inside its own."""
-
-    def factor(sd: float) -> float:
-        return float(np.exp(generator.normal(0.0, sd)))
-
-    return Individual(
-        fat_percent_points=float(generator.normal(0.0, variation.fat_sd)),
-        bone_factor=factor(variation.bone_sd),
-        bone_group_factors={name: factor(variation.bone_group_sd) for name in MINERAL_SHARES},
-        fat_depot_factors=(
-            factor(variation.fat_distribution_sd),
-            factor(variation.fat_distribution_sd),
-            factor(variation.fat_distribution_sd),
-        ),
-        visceral_factor=factor(variation.visceral_sd),
-        lung_factor=factor(variation.lung_sd),
-    )
+    implants_g_cm2: Array | None = None
 
 
 def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float) -> float:
@@ -186,17 +149,19 @@ def visceral_share(phenotypes: Phenotypes, factor: float) -> float:
     return float(np.clip((base + 0.001 * (phenotypes.age_years - 40.0)) * factor, 0.04, 0.30))
 
 
-def compose(specimen: Specimen, texture: float, generator: np.random.Generator) -> Composition:
+def compose(
+    specimen: Specimen, specification: CohortSpecification, generator: np.random.Generator
+) -> Composition:
     """Lay out fat, lean tissue and bone of a body that lies on the table.
 
     Parameters
     ----------
     specimen
         The body and whose it is.
-    texture
-        Relative amplitude of the small exchange of fat and lean from place to place.
+    specification
+        How far breath, gas and the mineral of bones vary.
     generator
-        Draws the texture and the gas.
+        Draws what differs from scan to scan: breath, gas, texture.
     """
     model, body, grid = specimen.model, specimen.body, specimen.grid
     regions = surface_regions()
@@ -209,8 +174,16 @@ def compose(specimen: Specimen, texture: float, generator: np.random.Generator) 
     mineral_g = bone_mineral_g(
         specimen.phenotypes, specimen.stature_cm, volume_l, specimen.individual.bone_factor
     )
-    mineral = _mineral_map(specimen, mineral_g, thickness)
-    air_cm = np.minimum(_air_map(specimen, generator), LARGEST_AIR_SHARE * thickness)
+    mineral = _mineral_map(specimen, mineral_g, thickness, specification.bone.unevenness_sd, generator)
+    air_cm = air_chords_cm(
+        (specimen.joint("spine02"), specimen.joint("neck01"), specimen.joint("spine04")),
+        specimen.scale,
+        specimen.individual.organs,
+        variation=specification.organs,
+        generator=generator,
+        grid=grid,
+    )
+    air_cm = np.minimum(air_cm, LARGEST_AIR_SHARE * thickness)
     hollow_cm3 = float(air_cm.sum()) * grid.pixel_area_cm2 + mineral_g / MINERAL_DENSITY
 
     inner = _inner_surface(specimen, volume_l / (specimen.stature_cm / 100.0) ** 2, mineral_g, hollow_cm3)
@@ -220,11 +193,13 @@ def compose(specimen: Specimen, texture: float, generator: np.random.Generator) 
     visceral_cm = _visceral_map(specimen, adipose_cm, lean_cm)
     lean_cm = lean_cm - visceral_cm
 
-    fat = ADIPOSE_DENSITY * ADIPOSE_LIPID * adipose_cm + LEAN_DENSITY * LEAN_LIPID * lean_cm
+    marbling = specimen.individual.marbling
+    fat = ADIPOSE_DENSITY * ADIPOSE_LIPID * adipose_cm + LEAN_DENSITY * marbling * lean_cm
     fat += LIPID_DENSITY * visceral_cm
-    lean = ADIPOSE_DENSITY * (1 - ADIPOSE_LIPID) * adipose_cm + LEAN_DENSITY * (1 - LEAN_LIPID) * lean_cm
-    fat, lean = _add_texture(fat, lean, texture, generator)
-    return Composition(np.stack([fat, lean, mineral], axis=-1), thickness, region)
+    lean = ADIPOSE_DENSITY * (1 - ADIPOSE_LIPID) * adipose_cm + LEAN_DENSITY * (1 - marbling) * lean_cm
+    fat, lean = _add_texture(fat, lean, specimen.individual.texture, generator)
+    implants = implant_map(model, body, specimen.scale, specimen.individual.implants, grid)
+    return Composition(np.stack([fat, lean, mineral], axis=-1), thickness, region, implants)
 
 
 def _region_map(cover: Array) -> np.ndarray:
@@ -233,38 +208,20 @@ def _region_map(cover: Array) -> np.ndarray:
     return np.where(cover.any(axis=-1), np.argmax(cover * priority, axis=-1), -1)
 
 
-def _mineral_map(specimen: Specimen, mineral_g: float, thickness: Array) -> Array:
-    grid = specimen.grid
-    maps = skeleton_maps(specimen.model, specimen.body, specimen.stature_cm, grid)
-    factors = specimen.individual.bone_group_factors
+def _mineral_map(
+    specimen: Specimen, mineral_g: float, thickness: Array, unevenness: float, generator: np.random.Generator
+) -> Array:
+    grid, individual = specimen.grid, specimen.individual
+    maps = skeleton_maps(specimen.model, specimen.body, specimen.stature_cm, individual.skeleton, grid)
+    factors = individual.bone_group_factors
     total = sum(
         (MINERAL_SHARES[name] * factors[name] * chords for name, chords in maps.items()), np.zeros(grid.shape)
     )
+    total *= np.exp(unevenness * _smooth_noise(grid.shape, (0.8, 1.6), generator))
     blurred = np.where(thickness > 0.5, gaussian_filter(total, POINT_SPREAD_PIXELS), 0.0)
     # Below 0.5 mg/cm2 the blur's tail is no bone.
     density = blurred * mineral_g / (blurred.sum() * grid.pixel_area_cm2)
     return np.where(density > 5e-4, density, 0.0)
-
-
-def _air_map(specimen: Specimen, generator: np.random.Generator) -> Array:
-    """Centimetres of air: lungs, less the heart between them, and gas in the bowel."""
-    scale, grid = specimen.scale, specimen.grid
-    chest = (specimen.joint("spine02") + specimen.joint("neck01")) / 2
-    lungs = np.zeros(grid.shape)
-    size = scale * specimen.individual.lung_factor
-    for side, axes in ((1.0, (4.9, 5.8, 10.5)), (-1.0, (5.3, 5.8, 11.5))):
-        centre = chest + scale * np.array([6.9 * side, 0.0, 0.0])
-        lungs += ellipsoid_chords_cm(centre, size * np.array(axes), 0.1 * side, grid=grid)
-    heart = ellipsoid_chords_cm(
-        chest + scale * np.array([2.5, 0.0, -4.0]), scale * np.array([5.5, 4.0, 6.0]), 0.6, grid=grid
-    )
-    air = (1.0 - LUNG_DENSITY / LEAN_DENSITY) * np.maximum(lungs - heart, 0.0)
-    belly = specimen.joint("spine04")
-    for _ in range(int(generator.poisson(MEAN_GAS_BUBBLES))):
-        offset = scale * generator.normal(0.0, [5.0, 1.0, 5.0])
-        radius = scale * generator.uniform(0.5, 1.5)
-        air += ellipsoid_chords_cm(belly + offset, radius * np.array([1.6, 1.0, 1.0]), grid=grid)
-    return air
 
 
 def _inner_surface(specimen: Specimen, bmi_kg_m2: float, mineral_g: float, hollow_cm3: float) -> Array:
@@ -276,6 +233,7 @@ def _inner_surface(specimen: Specimen, bmi_kg_m2: float, mineral_g: float, hollo
     target = fat_fraction(specimen.phenotypes, bmi_kg_m2, individual.fat_percent_points)
     visceral = visceral_share(specimen.phenotypes, individual.visceral_factor)
     depth = model.skin.average(_fat_depths(model, specimen.phenotypes, individual))
+    depth = depth * np.exp(individual.fat_unevenness.at(model.mean_body.vertices_cm))
     axis_points = positions_on_axes(model, body)
     outward = body.vertices_cm - axis_points
     volume = body.volume_cm3(model.faces)
@@ -289,7 +247,7 @@ def _inner_surface(specimen: Specimen, bmi_kg_m2: float, mineral_g: float, hollo
         inside = Body(surface(middle), body.joints_cm).volume_cm3(model.faces)
         adipose_g = ADIPOSE_DENSITY * (volume - inside)
         lean_g = LEAN_DENSITY * (inside - hollow_cm3)
-        fat_g = ADIPOSE_LIPID * adipose_g / (1.0 - visceral) + LEAN_LIPID * lean_g
+        fat_g = ADIPOSE_LIPID * adipose_g / (1.0 - visceral) + individual.marbling * lean_g
         if fat_g < target * (adipose_g + lean_g + mineral_g):
             low = middle
         else:
@@ -300,10 +258,12 @@ def _inner_surface(specimen: Specimen, bmi_kg_m2: float, mineral_g: float, hollo
 def _fat_depths(model: BodyModel, phenotypes: Phenotypes, individual: Individual) -> Array:
     """Relative depth of the fat over each bone: men carry it on the trunk, women on the limbs."""
     male = phenotypes.sex == "male"
-    trunk, arms, legs = individual.fat_depot_factors
-    depth = np.full(len(model.bone_names), (1.05 if male else 0.92) * trunk)
-    depth[bones_starting_with(model, "upperarm", "lowerarm")] = (0.85 if male else 1.15) * arms
-    depth[bones_starting_with(model, "upperleg", "lowerleg")] = (0.85 if male else 1.15) * legs
+    trunk, limb = (1.05, 0.85) if male else (0.92, 1.15)
+    factor = individual.fat_segment_factors
+    depth = np.full(len(model.bone_names), trunk * factor["upper_trunk"])
+    depth[bones_starting_with(model, *LOWER_TRUNK_BONES)] = trunk * factor["lower_trunk"]
+    for segment, bones in LIMB_BONES.items():
+        depth[bones_starting_with(model, bones)] = limb * factor[segment]
     depth[bones_starting_with(model, *HAND_BONES, *FOOT_BONES)] = 0.4
     depth[bones_starting_with(model, "head", "neck03", "eye")] = 0.45
     return depth
@@ -314,17 +274,35 @@ def _visceral_map(specimen: Specimen, adipose_cm: Array, lean_cm: Array) -> Arra
     grid, scale = specimen.grid, specimen.scale
     share = visceral_share(specimen.phenotypes, specimen.individual.visceral_factor)
     centre = specimen.joint("spine04")
-    x, z = grid.column_centres_cm() - centre[0], grid.row_centres_cm()[:, None] - centre[2]
+    across, along = specimen.individual.visceral_shift_cm
+    x = grid.column_centres_cm() - centre[0] - scale * across
+    z = grid.row_centres_cm()[:, None] - centre[2] - scale * along
     blob = lean_cm * np.exp(-((z / (13.0 * scale)) ** 2) - (x / (11.0 * scale)) ** 2)
     wanted_cm = share / (1.0 - share) * ADIPOSE_DENSITY * ADIPOSE_LIPID * adipose_cm.sum() / LIPID_DENSITY
-    return np.asarray(np.minimum(blob * wanted_cm / max(float(blob.sum()), 1e-9), 0.6 * lean_cm))
+    limit = LARGEST_VISCERAL_SHARE * lean_cm
+    filled = np.zeros(grid.shape)
+    strength = wanted_cm / max(float(blob.sum()), 1e-9)
+    # Where the middle is full, the rest spreads around it.
+    for _ in range(VISCERAL_STEPS):
+        filled = np.minimum(strength * blob, limit)
+        strength *= wanted_cm / max(float(filled.sum()), 1e-9)
+    return np.asarray(filled)
 
 
 def _add_texture(
     fat: Array, lean: Array, amplitude: float, generator: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Exchange equal masses of fat and lean, smooth over about three pixels: islands of muscle and fat."""
-    field = gaussian_filter(generator.standard_normal(fat.shape), (1.2, 2.4))
-    field = np.asarray(field) / max(float(field.std()), 1e-12)
+    """Exchange equal masses of fat and lean from place to place, on a fine and a coarse scale."""
+    field = np.zeros(fat.shape)
+    for width, share in TEXTURE_SCALES:
+        field += share * _smooth_noise(fat.shape, width, generator)
     exchanged = np.clip(amplitude * field * np.minimum(fat, lean), -0.9 * fat, 0.9 * lean)
     return fat + exchanged, lean - exchanged
+
+
+def _smooth_noise(
+    shape: tuple[int, int], width_pixels: tuple[float, float], generator: np.random.Generator
+) -> Array:
+    """Gaussian noise of unit variance, smooth over some pixels."""
+    field = np.asarray(gaussian_filter(generator.standard_normal(shape), width_pixels))
+    return field / max(float(field.std()), 1e-12)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from registry.dxa.cohort.bodies import Array, Body, BodyModel, body_model
 from registry.dxa.cohort.rig import ARM_BONES, HAND_BONES, SIDES, bones_starting_with
-from registry.dxa.cohort.specification import PoseVariation
+from registry.dxa.cohort.sources import PlacementVariation, PoseVariation
 from registry.dxa.imaging.geometry import GRID
 
 # Angles that are tried for the upper arms; the rest pose holds them out by about 45 degrees.
@@ -18,6 +18,8 @@ ARM_ANGLES_DEG = np.arange(10.0, 46.0, 2.5)
 # One empty pixel stays on every side.
 MARGIN_ACROSS_CM = GRID.column_spacing_cm
 MARGIN_ALONG_CM = GRID.row_spacing_cm
+# Room that is kept for what the choice of arm angles does not foresee.
+SPARE_ACROSS_CM = 0.5
 # How much less the feet point when a body is too long for the field, step by step.
 FOOT_RELIEF_DEG = (20.0, 40.0)
 
@@ -34,6 +36,14 @@ class Pose:
         Adduction of the leg, inward turn of the foot, pointing of the toes.
     head_turn, head_tilt
         Turn to the subject's left, tilt to the subject's left shoulder.
+    arm_rolls, leg_rolls
+        Turn of forearm and hand, and of the whole leg, about the limb's axis; positive turns inward.
+    shrugs
+        Raising of the shoulders.
+    head_nod
+        Lifting of the chin.
+    bend
+        Sideways curve of the spine, to the subject's left.
     """
 
     arms: tuple[float, float]
@@ -44,24 +54,35 @@ class Pose:
     feet_point: tuple[float, float]
     head_turn: float
     head_tilt: float
+    arm_rolls: tuple[float, float] = (0.0, 0.0)
+    leg_rolls: tuple[float, float] = (0.0, 0.0)
+    shrugs: tuple[float, float] = (0.0, 0.0)
+    head_nod: float = 0.0
+    bend: float = 0.0
+
+    def straightened(self, share: float) -> Pose:
+        """The pose with the spine's curve and the shoulders' raising reduced to a share."""
+        left, right = self.shrugs
+        return replace(self, bend=share * self.bend, shrugs=(share * left, share * right))
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the body lies: shift of its centre and rotation about the vertical beam."""
+    """Where the body lies: shift of its midline, rotation about the beam, roll about its own axis."""
 
     across_cm: float
     along_cm: float
     rotation_deg: float
+    roll_deg: float = 0.0
 
 
 def sample_pose(variation: PoseVariation, arms: tuple[float, float], generator: np.random.Generator) -> Pose:
     """Draw everything but the arm angles, which the body decides."""
 
-    def pair(mean: float, common: float) -> tuple[float, float]:
-        """Both sides vary together, and by a third of that on their own."""
-        centre = mean + generator.normal(0.0, common)
-        left, right = centre + generator.normal(0.0, common / 3, size=2)
+    def pair(mean: float, spread: float) -> tuple[float, float]:
+        """Both sides vary together and on their own, half of the variance each."""
+        centre = mean + generator.normal(0.0, spread * np.sqrt(0.5))
+        left, right = centre + generator.normal(0.0, spread * np.sqrt(0.5), size=2)
         return float(left), float(right)
 
     return Pose(
@@ -73,22 +94,47 @@ def sample_pose(variation: PoseVariation, arms: tuple[float, float], generator: 
         feet_point=pair(variation.foot_point_mean_deg, variation.foot_point_sd_deg),
         head_turn=float(generator.normal(0.0, variation.head_turn_sd_deg)),
         head_tilt=float(generator.normal(0.0, variation.head_tilt_sd_deg)),
+        arm_rolls=pair(0.0, variation.arm_roll_sd_deg),
+        leg_rolls=pair(0.0, variation.leg_roll_sd_deg),
+        shrugs=pair(0.0, variation.shrug_sd_deg),
+        head_nod=float(generator.normal(0.0, variation.head_nod_sd_deg)),
+        bend=float(generator.normal(0.0, variation.bend_sd_deg)),
+    )
+
+
+def sample_placement(variation: PlacementVariation, generator: np.random.Generator) -> Placement:
+    """Draw where the body lies; ``place`` limits it to the field."""
+    return Placement(
+        across_cm=float(generator.normal(0.0, variation.across_sd_cm)),
+        along_cm=float(generator.normal(0.0, variation.along_sd_cm)),
+        rotation_deg=float(generator.normal(0.0, variation.rotation_sd_deg)),
+        roll_deg=float(generator.normal(0.0, variation.roll_sd_deg)),
     )
 
 
 def rotations(pose: Pose) -> dict[str, Array]:
     """Rotation matrices about the table's axes by bone name."""
-    result = {
-        "neck02": _rotation("z", pose.head_turn / 2) @ _rotation("y", pose.head_tilt / 2),
-        "head": _rotation("z", pose.head_turn / 2) @ _rotation("y", pose.head_tilt / 2),
-    }
+    head = (
+        _rotation("z", pose.head_turn / 2)
+        @ _rotation("y", pose.head_tilt / 2)
+        @ _rotation("x", pose.head_nod / 2)
+    )
+    curve = _rotation("y", pose.bend / len(_SPINE))
+    result = {"neck02": head, "head": head, **dict.fromkeys(_SPINE, curve)}
     for number, side in enumerate(SIDES):
         inward = 1.0 if side == "L" else -1.0
+        arm, leg = _limb_axes()[side]
+        # A raised shoulder must not spread the arm: the upper arm turns back by as much.
+        shrug = pose.shrugs[number]
+        half_roll = _rotation_about(arm, inward * pose.arm_rolls[number] / 2)
         result |= {
-            f"upperarm01.{side}": _rotation("y", inward * pose.arms[number]),
+            f"clavicle.{side}": _rotation("y", -inward * shrug),
+            f"upperarm01.{side}": _rotation("y", inward * (pose.arms[number] + shrug)),
             f"lowerarm01.{side}": _rotation("y", inward * pose.elbows[number]),
-            f"wrist.{side}": _rotation("y", inward * pose.hands[number]),
-            f"upperleg01.{side}": _rotation("y", inward * pose.legs[number]),
+            f"lowerarm02.{side}": half_roll,
+            f"wrist.{side}": _rotation("y", inward * pose.hands[number]) @ half_roll,
+            f"upperleg01.{side}": _rotation("y", inward * pose.legs[number])
+            @ _rotation_about(leg, inward * pose.leg_rolls[number]),
             f"foot.{side}": _rotation("z", -inward * pose.feet_turn[number])
             @ _rotation("x", pose.feet_point[number]),
         }
@@ -138,17 +184,20 @@ def fitting_arm_angles(
     within the field, the innermost, and the body will not fit.
     """
     chosen = []
-    limit = GRID.width_cm / 2 - MARGIN_ACROSS_CM - variation.across_limit_cm
-    for number, side in enumerate(SIDES):
+    limit = GRID.width_cm / 2 - MARGIN_ACROSS_CM - SPARE_ACROSS_CM
+    # Both arms tend to lie alike.
+    shares = 0.5 * generator.random() + 0.5 * generator.random(2)
+    for number, (side, share) in enumerate(zip(SIDES, shares, strict=True)):
         x, z = _forearm_by_angle(model, rest, pose, side)
         heights, half_width = _hip_outline(model, rest, side, pose.legs[number])
         gap = (x - np.interp(z, heights, half_width)).min(axis=1)
         fit = x.max(axis=1) < limit
         good = np.flatnonzero(fit & (gap > variation.hand_gap_cm))
         if len(good):
-            # Prefer the innermost good angles, as operators do, with some freedom.
-            best = good[max(0, len(good) - 1 - int(generator.integers(0, 3)))]
-            angle = ARM_ANGLES_DEG[best] - generator.uniform(0.0, 1.0)
+            # From the innermost good angle outwards, as far as the field and the freedom given allow.
+            innermost = ARM_ANGLES_DEG[good[-1]]
+            outermost = max(ARM_ANGLES_DEG[good[0]], innermost - variation.arm_freedom_deg)
+            angle = innermost - share * (innermost - outermost)
         elif fit.any():
             angle = ARM_ANGLES_DEG[np.flatnonzero(fit)[np.argmax(gap[fit])]]
         else:
@@ -178,26 +227,54 @@ def posed_within_field(model: BodyModel, rest: Body, pose: Pose) -> tuple[Body, 
 
 
 def place(body: Body, placement: Placement) -> Body:
-    """Lay a posed body on the table: rotate about the beam, centre along the body, shift."""
-    turn = _rotation("y", placement.rotation_deg)
+    """Lay a posed body on the table: roll and rotate it, shift it as far as the field allows."""
+    turn = _rotation("y", placement.rotation_deg) @ _rotation("z", placement.roll_deg)
     vertices, joints = body.vertices_cm @ turn.T, body.joints_cm @ turn.T
-    middle = (vertices[:, 2].max() + vertices[:, 2].min()) / 2
-    # Long bodies are centred as well as needed to stay within the field.
-    room = max(0.0, (GRID.length_cm - float(np.ptp(vertices[:, 2]))) / 2 - MARGIN_ALONG_CM)
-    along = float(np.clip(placement.along_cm, -room, room))
-    shift = np.array([placement.across_cm, 0.0, GRID.length_cm / 2 + along - middle])
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    across = _limited(placement.across_cm, low[0], high[0], GRID.width_cm / 2 - MARGIN_ACROSS_CM)
+    middle = (high[2] + low[2]) / 2
+    along = _limited(
+        placement.along_cm, low[2] - middle, high[2] - middle, GRID.length_cm / 2 - MARGIN_ALONG_CM
+    )
+    shift = np.array([across, 0.0, GRID.length_cm / 2 + along - middle])
     return Body(vertices + shift, joints + shift)
+
+
+def _limited(shift: float, low: float, high: float, limit: float) -> float:
+    """The nearest shift that keeps (low, high) within plus and minus a limit; centred where none does."""
+    least, most = -limit - low, limit - high
+    return float(np.clip(shift, least, most)) if least <= most else float(least + most) / 2
 
 
 def fits_field(body: Body) -> bool:
     """Whether the whole body lies within the field, an empty pixel around it."""
     across = float(np.abs(body.vertices_cm[:, 0]).max())
     low, high = float(body.vertices_cm[:, 2].min()), float(body.vertices_cm[:, 2].max())
-    inside_across = across <= GRID.width_cm / 2 - MARGIN_ACROSS_CM
+    inside_across = across <= GRID.width_cm / 2 - MARGIN_ACROSS_CM + 1e-9
     return inside_across and low >= MARGIN_ALONG_CM - 1e-9 and high <= GRID.length_cm - MARGIN_ALONG_CM + 1e-9
 
 
 _IDENTITY = np.eye(3)
+_SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
+
+
+@cache
+def _limb_axes() -> dict[str, tuple[Array, Array]]:
+    """Directions of forearm and leg in the mean body's rest pose, away from the trunk, by side."""
+    model = body_model()
+    joints = model.mean_body.joints_cm
+
+    def direction(start: str, end: str) -> Array:
+        along = joints[model.bone_index[end]] - joints[model.bone_index[start]]
+        return np.asarray(along / np.linalg.norm(along))
+
+    return {
+        side: (
+            direction(f"lowerarm01.{side}", f"wrist.{side}"),
+            direction(f"upperleg01.{side}", f"foot.{side}"),
+        )
+        for side in SIDES
+    }
 
 
 @cache
@@ -259,3 +336,11 @@ def _rotation(axis: str, degrees: float) -> Array:
     if axis == "y":
         return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
     return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+def _rotation_about(axis: Array, degrees: float) -> Array:
+    """Right-handed rotation about a unit vector, by the formula of Rodrigues."""
+    angle = np.deg2rad(degrees)
+    x, y, z = axis
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(_IDENTITY + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)

@@ -6,8 +6,10 @@ the look of scans; what is calibrated is each group's share of the bone mineral,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 
@@ -27,6 +29,7 @@ MINERAL_SHARES = {
     "legs": 0.365,
 }
 REFERENCE_STATURE_CM = 170.0
+_NO_CALIBRE: Mapping[str, float] = MappingProxyType(dict.fromkeys(MINERAL_SHARES, 1.0))
 # Density of the ends of long bones over that of their shafts.
 SPONGY_DENSITY = 0.3
 # Width of the skull over that of the head with its ears.
@@ -34,13 +37,45 @@ SKULL_WIDTH = 0.82
 
 
 @dataclass(frozen=True)
+class SkeletonTraits:
+    """Shape of one person's bones, as factors of the reference adult's unless said.
+
+    Parameters
+    ----------
+    calibre
+        Thickness of the bones of each group of ``MINERAL_SHARES``.
+    size
+        Width of ``head`` (the skull in the head), ``ribs`` (the cage in the chest) and ``pelvis``.
+    curve_cm
+        Amplitudes of the spine's sideways curve: one arc, and two opposite ones.
+    rib_slope
+        How steeply ribs run down to the front.
+    wear
+        Mineral added to each lumbar vertebra from below, as shares of what it has.
+    """
+
+    calibre: Mapping[str, float] = field(default_factory=lambda: dict(_NO_CALIBRE))
+    size: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(("head", "ribs", "pelvis"), 1.0))
+    curve_cm: tuple[float, float] = (0.0, 0.0)
+    rib_slope: float = 1.0
+    wear: tuple[float, ...] = (0.0,) * 5
+
+
+@dataclass(frozen=True)
 class _Frame:
-    """A posed body with what every group needs: joints by name and the scale."""
+    """A posed body with what every group needs: joints by name, the scale and the person's traits."""
 
     model: BodyModel
     body: Body
     scale: float
     grid: Grid
+    traits: SkeletonTraits
+    group: str = ""
+
+    @property
+    def calibre(self) -> float:
+        """Thickness of the group's bones."""
+        return self.traits.calibre.get(self.group, 1.0)
 
     def joint(self, name: str) -> Array:
         return np.asarray(self.body.joints_cm[self.model.bone_index[name]])
@@ -48,7 +83,7 @@ class _Frame:
     def rods(self, rods: list[tuple[Array, Array, float]], *, core: float, core_deficit: float) -> Array:
         """Chords of (start, end, radius at the reference stature)."""
         pairs: list[tuple[Array, Array]] = [(start, end) for start, end, _ in rods]
-        radii = self.scale * np.array([radius for _, _, radius in rods])
+        radii = self.calibre * self.scale * np.array([radius for _, _, radius in rods])
         return Rods.between(list(pairs), radii, core=core, core_deficit=core_deficit).chords_cm(self.grid)
 
     def shafts_and_ends(
@@ -63,7 +98,13 @@ class _Frame:
         return ellipsoid_chords_cm(centre, self.scale * np.array(axes_cm), tilt, grid=self.grid)
 
 
-def skeleton_maps(model: BodyModel, body: Body, stature_cm: float, grid: Grid = GRID) -> dict[str, Array]:
+def skeleton_maps(
+    model: BodyModel,
+    body: Body,
+    stature_cm: float,
+    traits: SkeletonTraits | None = None,
+    grid: Grid = GRID,
+) -> dict[str, Array]:
     """Distribution of bone mineral of each group, each map summing to one.
 
     Parameters
@@ -72,21 +113,27 @@ def skeleton_maps(model: BodyModel, body: Body, stature_cm: float, grid: Grid = 
         A body placed on the table.
     stature_cm
         Sets the thickness of bones.
+    traits
+        Shape of this person's bones; the reference adult's unless given.
+    grid
+        Pixels.
 
     Returns
     -------
     dict
         Keys of ``MINERAL_SHARES``, maps of shape (rows, columns).
     """
-    frame = _Frame(model, body, stature_cm / REFERENCE_STATURE_CM, grid)
+    traits = traits or SkeletonTraits()
+    scale = stature_cm / REFERENCE_STATURE_CM
+    frame = {group: _Frame(model, body, scale, grid, traits, group) for group in MINERAL_SHARES}
     return {
-        "head": _head(frame),
-        "spine": _unit(_spine(frame)),
-        "ribs": _unit(_ribs(frame)),
-        "girdle": _unit(_girdle(frame)),
-        "arms": 0.85 * _unit(_arms(frame)) + 0.15 * _unit(_hands(frame)),
-        "pelvis": _unit(_pelvis(frame)),
-        "legs": 0.88 * _unit(_legs(frame)) + 0.12 * _unit(_feet(frame)),
+        "head": _head(frame["head"]),
+        "spine": _unit(_spine(frame["spine"])),
+        "ribs": _unit(_ribs(frame["ribs"])),
+        "girdle": _unit(_girdle(frame["girdle"])),
+        "arms": 0.85 * _unit(_arms(frame["arms"])) + 0.15 * _unit(_hands(frame["arms"])),
+        "pelvis": _unit(_pelvis(frame["pelvis"])),
+        "legs": 0.88 * _unit(_legs(frame["legs"])) + 0.12 * _unit(_feet(frame["legs"])),
     }
 
 
@@ -102,9 +149,9 @@ def _head(frame: _Frame) -> Array:
     height, depth = high[2] - low[2], high[1] - low[1]
     centre = (low + high) / 2
     centre[2] = high[2] - 0.38 * height
-    half_width = SKULL_WIDTH * (high[0] - low[0]) / 2
+    half_width = min(0.97, SKULL_WIDTH * frame.traits.size["head"]) * (high[0] - low[0]) / 2
     vault = (0.95 * half_width, 0.42 * depth, 0.36 * height)
-    wall = 0.65 * frame.scale
+    wall = 0.65 * frame.scale * frame.calibre
     shell = ellipsoid_chords_cm(centre, vault, wall_cm=wall, grid=frame.grid)
     base = ellipsoid_chords_cm(centre - [0, 0, 0.12 * height], 0.8 * np.array(vault), grid=frame.grid)
     face = ellipsoid_chords_cm(
@@ -119,13 +166,29 @@ def _spine(frame: _Frame) -> Array:
     """Vertebral column from the sacrum to the skull, tapering."""
     names = ("spine05", "spine04", "spine03", "spine02", "spine01", "neck01", "neck02", "neck03", "head")
     radii = (2.3, 2.2, 2.0, 1.7, 1.5, 1.3, 1.2, 1.2)
-    points = [frame.joint(name) for name in names]
+    points = _curved([frame.joint(name) for name in names], frame.traits.curve_cm)
     column = list(zip(points[:-1], points[1:], radii, strict=True))
     chords = frame.rods(column, core=0.8, core_deficit=0.6)
     # Discs hold no mineral: a weak ripple along the column, 24 vertebrae from bottom to top.
     low, high = points[0][2], points[-1][2]
     phase = 2 * np.pi * 24 * (frame.grid.row_centres_cm() - low) / max(high - low, 1.0)
-    return np.asarray(chords * (1.0 + 0.2 * np.cos(phase))[:, None])
+    along = 1.0 + 0.2 * np.cos(phase)
+    for number, wear in enumerate(frame.traits.wear):
+        vertebra = points[0][2] + (number + 0.5) / 5 * (points[2][2] - points[0][2])
+        distance = (frame.grid.row_centres_cm() - vertebra) / (1.3 * frame.scale)
+        along = along + wear * np.exp(-(distance**2))
+    return np.asarray(chords * along[:, None])
+
+
+def _curved(points: list[Array], curve_cm: tuple[float, float]) -> list[Array]:
+    """Points of a column moved sideways; both ends stay."""
+    low, high = points[0][2], points[-1][2]
+    result = []
+    for point in points:
+        share = (point[2] - low) / max(high - low, 1.0)
+        aside = curve_cm[0] * np.sin(np.pi * share) + curve_cm[1] * np.sin(2 * np.pi * share)
+        result.append(point + np.array([aside, 0.0, 0.0]))
+    return result
 
 
 def _ribs(frame: _Frame) -> Array:
@@ -134,7 +197,9 @@ def _ribs(frame: _Frame) -> Array:
     height = top[2] - bottom[2] + 2 * frame.scale
     trunk = _trunk_slab(frame, bottom[2], top[2])
     middle_x = float(np.median(trunk[:, 0]))
-    half_width = 0.84 * float(np.percentile(np.abs(trunk[:, 0] - middle_x), 80))
+    flank = float(np.percentile(np.abs(trunk[:, 0] - middle_x), 80))
+    half_width = min(0.95, 0.84 * frame.traits.size["ribs"]) * flank
+    slope = 0.22 * frame.traits.rib_slope * height
     middle_y = float(np.median(trunk[:, 1]))
     half_depth = 0.4 * float(np.diff(np.percentile(trunk[:, 1], [5, 95]))[0])
     angle = np.linspace(0.0, 0.94 * np.pi, 12)
@@ -148,7 +213,7 @@ def _ribs(frame: _Frame) -> Array:
                 [
                     middle_x + side * reach * np.sin(angle),
                     middle_y + half_depth * np.cos(angle),
-                    top[2] - 0.95 * share * height - 0.22 * height * np.sin(angle / 2) ** 2,
+                    top[2] - 0.95 * share * height - slope * np.sin(angle / 2) ** 2,
                 ],
                 axis=1,
             )
@@ -218,11 +283,14 @@ def _pelvis(frame: _Frame) -> Array:
     left, right = frame.joint("upperleg01.L"), frame.joint("upperleg01.R")
     middle, half_width = (left + right) / 2, float(np.linalg.norm(left - right)) / 2
     k = frame.scale
+    size = frame.traits.size["pelvis"]
     chords = 0.5 * frame.ellipsoid(middle + k * np.array([0, 0, 6.5]), (3.6, 1.6, 4.8))
     angle = np.linspace(0.0, 2 * np.pi, 17)
     for sign in (1.0, -1.0):
         chords += frame.ellipsoid(
-            middle + np.array([0.72 * sign * half_width, 0.0, 7.0 * k]), (4.6, 0.8, 6.4), -0.5 * sign
+            middle + np.array([0.72 * sign * half_width, 0.0, 7.0 * k]),
+            (4.6 * size, 0.8, 6.4 * size),
+            -0.5 * sign,
         )
         socket = middle + np.array([0.85 * sign * half_width, 0.0, 1.0 * k])
         chords += 0.7 * frame.ellipsoid(socket, (2.9, 1.2, 3.0))

@@ -1,4 +1,4 @@
-"""What a cohort is made of: counts, seed, variation and scanner, strict and with a fingerprint."""
+"""What a cohort is made of: counts, seed, sources of variation and scanner, strict and with a fingerprint."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from registry.contracts import InputError
+from registry.dxa.cohort.sources import (
+    BoneVariation,
+    FatVariation,
+    ImplantVariation,
+    OrganVariation,
+    PlacementVariation,
+    PoseVariation,
+    ShapeVariation,
+    Strict,
+    TextureVariation,
+)
 
 # Raise with every change that alters the data made from an unchanged specification.
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 DATA_FILES = (
     ("registry.dxa.cohort", "data/bodies.npz"),
     ("registry.dxa.imaging", "data/spectra.json"),
@@ -24,11 +35,7 @@ PARTS = ("pretraining", "paired")
 Sex = Literal["female", "male"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class PartSpecification(_Strict):
+class PartSpecification(Strict):
     """How many scans a part has, and how they are split.
 
     Either the counts ``train``, ``validation`` and ``test``, or ``scans`` and ``fractions`` (80/10/10 unless
@@ -80,66 +87,14 @@ class PartSpecification(_Strict):
         return sum(self.counts().values())
 
 
-class PoseVariation(_Strict):
-    """How subjects differ in how they lie, in degrees and centimetres; standard deviations unless said."""
-
-    elbow_mean_deg: float = 8.0
-    elbow_sd_deg: float = 4.0
-    hand_sd_deg: float = 5.0
-    leg_mean_deg: float = 4.0
-    leg_sd_deg: float = 1.5
-    foot_turn_mean_deg: float = 8.0
-    foot_turn_sd_deg: float = 6.0
-    foot_point_mean_deg: float = 42.0
-    foot_point_sd_deg: float = 7.0
-    head_turn_sd_deg: float = 6.0
-    head_tilt_sd_deg: float = 3.0
-    rotation_sd_deg: float = 0.8
-    across_sd_cm: float = 0.6
-    across_limit_cm: float = 1.2
-    along_sd_cm: float = 3.0
-    hand_gap_cm: float = 1.2
-
-
-class ShapeVariation(_Strict):
-    """How bodies differ beyond their phenotypes, as shares of one.
-
-    ``basis_sd`` perturbs the shape coefficients from ``basis_first`` on; girths and lengths of limb segments
-    and depth and width of the trunk vary smoothly along the body; ``asymmetry_sd`` is the difference of the
-    two sides.
-    """
-
-    basis_sd: float = 0.25
-    basis_first: int = 8
-    girth_sd: float = 0.035
-    length_sd: float = 0.02
-    trunk_sd: float = 0.035
-    asymmetry_sd: float = 0.025
-
-
-class CompositionVariation(_Strict):
-    """How the inside differs between bodies of one shape.
-
-    ``fat_sd`` is in percent points of body fat, the others are shares of one.
-    """
-
-    fat_sd: float = 3.0
-    bone_sd: float = 0.10
-    bone_group_sd: float = 0.06
-    fat_distribution_sd: float = 0.15
-    visceral_sd: float = 0.25
-    lung_sd: float = 0.12
-    texture: float = 0.03
-
-
-class ScannerSettings(_Strict):
+class ScannerSettings(Strict):
     """Dose and beam: ``photons`` per pixel, phase and energy in the open beam; zero means no noise."""
 
     photons: float = Field(default=3e6, ge=0)
     mode: Literal["polychromatic", "monochromatic"] = "polychromatic"
 
 
-class CohortSpecification(_Strict):
+class CohortSpecification(Strict):
     """A simulated cohort: two parts that share no patient.
 
     Parameters
@@ -154,8 +109,12 @@ class CohortSpecification(_Strict):
         Youngest and oldest.
     second_visit_share
         Share of the patients of a part who come twice.
-    pose, shape, composition, scanner
-        Sources of variation and the scanner.
+    split
+        Which division of the same patients into splits; each number is another one.
+    pose, placement, shape, fat, bone, organs, implants, texture
+        Sources of variation (``registry.dxa.cohort.sources``).
+    scanner
+        Dose and beam.
 
     Examples
     --------
@@ -171,9 +130,15 @@ class CohortSpecification(_Strict):
     paired: PartSpecification
     age_years: tuple[float, float] = (6.0, 85.0)
     second_visit_share: float = Field(default=0.04, ge=0, le=0.5)
+    split: int = Field(default=0, ge=0)
     pose: PoseVariation = PoseVariation()
+    placement: PlacementVariation = PlacementVariation()
     shape: ShapeVariation = ShapeVariation()
-    composition: CompositionVariation = CompositionVariation()
+    fat: FatVariation = FatVariation()
+    bone: BoneVariation = BoneVariation()
+    organs: OrganVariation = OrganVariation()
+    implants: ImplantVariation = ImplantVariation()
+    texture: TextureVariation = TextureVariation()
     scanner: ScannerSettings = ScannerSettings()
 
     @model_validator(mode="before")

@@ -86,6 +86,7 @@ def plan_cohort(specification: CohortSpecification) -> dict[str, dict[str, list[
 
     Counts are scans: a split of 100 scans with 4 patients who come twice has 96 patients. Ages are uniform
     over the specified range, sexes alternate; patients of the two parts have different numbers and keys.
+    Another ``split`` of the specification divides the same patients, with the same visits, anew.
 
     Returns
     -------
@@ -128,8 +129,32 @@ def plan_cohort(specification: CohortSpecification) -> dict[str, dict[str, list[
                 )
                 for patient in members[name]
             ]
+        if specification.split:
+            plan[part] = _divided_anew(plan[part], specification, part_number)
         first += patients
     return plan
+
+
+def _divided_anew(
+    declared: dict[str, list[PlannedPatient]], specification: CohortSpecification, part_number: int
+) -> dict[str, list[PlannedPatient]]:
+    """The same patients in other splits of the same sizes; who comes once and who twice is divided apart."""
+    generator = np.random.default_rng(
+        np.random.SeedSequence(specification.seed, spawn_key=(_PLAN, part_number, specification.split))
+    )
+    result: dict[str, list[PlannedPatient]] = {name: [] for name in SPLITS}
+    for visits in (1, 2):
+        groups = {name: [p for p in declared[name] if p.visits == visits] for name in SPLITS}
+        patients = sorted((p for group in groups.values() for p in group), key=lambda p: p.number)
+        split_of = stratified_split(
+            [p.age_years for p in patients],
+            [p.sex for p in patients],
+            {name: len(group) for name, group in groups.items()},
+            generator,
+        )
+        for patient, name in zip(patients, split_of, strict=True):
+            result[name].append(patient)
+    return {name: sorted(patients, key=lambda p: p.number) for name, patients in result.items()}
 
 
 def check_no_leak(patients: Mapping[str, Iterable[str]], *, source: str = "the cohort") -> None:

@@ -34,6 +34,7 @@ SUBJECT_COLUMNS = (
     "stature_cm",
     "mass_kg",
     "bmi_kg_m2",
+    "implants",
     *MEASURES,
 )
 _MEND = "delete the folder and build or import the cohort again"

@@ -10,26 +10,29 @@ import numpy as np
 from registry.contracts import DataError
 from registry.dxa.cohort.anthropometry import anthropometry
 from registry.dxa.cohort.bodies import Body, BodyModel, body_model
-from registry.dxa.cohort.composition import Composition, Individual, Specimen, compose, sample_individual
+from registry.dxa.cohort.composition import Composition, Specimen, compose
+from registry.dxa.cohort.individual import Individual, sample_individual
 from registry.dxa.cohort.phenotypes import Phenotypes, sample_phenotypes, shape_coefficients
 from registry.dxa.cohort.pose import (
-    Placement,
     fits_field,
     fitting_arm_angles,
     place,
     posed_within_field,
+    sample_placement,
     sample_pose,
 )
 from registry.dxa.cohort.specification import CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.truth import composition_measures
-from registry.dxa.cohort.variation import LocalShape, apply_local_shape, sample_local_shape
+from registry.dxa.cohort.variation import LocalShape, apply_local_shape, lying, sample_local_shape
 from registry.dxa.imaging.scanner import Scan, Scanner
 
 # Bodies outside are drawn again: the sampled phenotypes reach beyond what tables and tables of data hold.
 BMI_RANGE_KG_M2 = {"child": (12.0, 38.0), "adult": (16.0, 45.0)}
 ADULT_YEARS = 18.0
 MAXIMUM_ATTEMPTS = 200
+# A body that does not fit lies straighter, as an operator would ask for: shares of its curve and rotation.
+STRAIGHTENING = (1.0, 0.5, 0.0)
 # Mean density of the body for the BMI of a shape, before its composition is known.
 BODY_DENSITY_KG_L = 1.01
 
@@ -55,6 +58,8 @@ class Visit:
         The six channels.
     measures
         The 15 measures of the surface and the 13 of composition, by name.
+    implants
+        Metal in the body, by name.
     """
 
     number: int
@@ -63,6 +68,7 @@ class Visit:
     composition: Composition
     scan: Scan
     measures: dict[str, float]
+    implants: tuple[str, ...] = ()
 
     @property
     def mass_kg(self) -> float:
@@ -120,13 +126,13 @@ def simulate_patient(specification: CohortSpecification, planned: PlannedPatient
     """
     model = body_model()
     for attempt in range(MAXIMUM_ATTEMPTS):
-        lying = _draw_visits(model, specification, planned, attempt)
-        if lying is not None:
+        bodies = _draw_visits(model, specification, planned, attempt)
+        if bodies is not None:
             visits = tuple(
                 _scan_visit(model, specification, planned, number, body)
-                for number, body in enumerate(lying, 1)
+                for number, body in enumerate(bodies, 1)
             )
-            return Patient(planned, visits, attempt, sum(body.reposed for body in lying))
+            return Patient(planned, visits, attempt, sum(body.reposed for body in bodies))
     raise DataError(
         f"no body of patient {planned.key} fitted the field in {MAXIMUM_ATTEMPTS} attempts",
         mend="reduce the cohort's pose or shape variation",
@@ -149,15 +155,15 @@ def simulate_repeats(
     for attempt in range(MAXIMUM_ATTEMPTS):
         generator = _generator(specification, planned.number, _BODY, attempt)
         phenotypes = sample_phenotypes(model, planned.sex, planned.age_years, generator)
-        local = sample_local_shape(model, specification.shape, generator)
-        person = (phenotypes, local, sample_individual(specification.composition, generator))
-        lying = [
+        local = sample_local_shape(model, specification.shape, planned.sex, generator)
+        person = (phenotypes, local, sample_individual(specification, phenotypes, generator))
+        drawn = [
             _lie_down(
                 model, specification, person, _generator(specification, planned.number, _VISIT, attempt, n)
             )
             for n in range(1, repeats + 1)
         ]
-        bodies = [body for body in lying if body is not None]
+        bodies = [body for body in drawn if body is not None]
         if len(bodies) == repeats:
             return tuple(
                 _scan_visit(model, specification, planned, number, body)
@@ -179,9 +185,9 @@ def _draw_visits(
     """The bodies of all visits, or None if one is out of range or leaves the field."""
     generator = _generator(specification, planned.number, _BODY, attempt)
     phenotypes = sample_phenotypes(model, planned.sex, planned.age_years, generator)
-    local = sample_local_shape(model, specification.shape, generator)
-    individual = sample_individual(specification.composition, generator)
-    lying = []
+    local = sample_local_shape(model, specification.shape, planned.sex, generator)
+    individual = sample_individual(specification, phenotypes, generator)
+    bodies = []
     for number in range(1, planned.visits + 1):
         visit = _generator(specification, planned.number, _VISIT, attempt, number)
         if number > 1:
@@ -189,8 +195,8 @@ def _draw_visits(
         body = _lie_down(model, specification, (phenotypes, local, individual), visit)
         if body is None:
             return None
-        lying.append(body)
-    return lying
+        bodies.append(body)
+    return bodies
 
 
 def _later(
@@ -221,33 +227,29 @@ def _lie_down(
     low, high = BMI_RANGE_KG_M2["adult" if phenotypes.age_years >= ADULT_YEARS else "child"]
     if not low <= bmi <= high:
         return None
+    resting = lying(model, rest, local)
     variation = specification.pose
     pose = sample_pose(variation, (30.0, 30.0), generator)
-    pose = dataclasses.replace(pose, arms=fitting_arm_angles(model, rest, pose, variation, generator))
-    placement = Placement(
-        across_cm=float(
-            np.clip(
-                generator.normal(0.0, variation.across_sd_cm),
-                -variation.across_limit_cm,
-                variation.across_limit_cm,
-            )
-        ),
-        along_cm=float(generator.normal(0.0, variation.along_sd_cm)),
-        rotation_deg=float(generator.normal(0.0, variation.rotation_sd_deg)),
-    )
-    posed, changes = posed_within_field(model, rest, pose)
-    placed = place(posed, placement)
-    return _Lying(phenotypes, individual, rest, placed, changes) if fits_field(placed) else None
+    pose = dataclasses.replace(pose, arms=fitting_arm_angles(model, resting, pose, variation, generator))
+    placement = sample_placement(specification.placement, generator)
+    for straightening, share in enumerate(STRAIGHTENING):
+        posed, changes = posed_within_field(model, resting, pose.straightened(share))
+        turned = dataclasses.replace(placement, rotation_deg=share * placement.rotation_deg)
+        placed = place(posed, turned)
+        if fits_field(placed):
+            return _Lying(phenotypes, individual, rest, placed, changes + straightening)
+    return None
 
 
 def _scan_visit(
-    model: BodyModel, specification: CohortSpecification, planned: PlannedPatient, number: int, lying: _Lying
+    model: BodyModel, specification: CohortSpecification, planned: PlannedPatient, number: int, body: _Lying
 ) -> Visit:
     generator = _generator(specification, planned.number, _NOISE, number)
-    specimen = Specimen(model, lying.placed, lying.rest.stature_cm, lying.phenotypes, lying.individual)
-    composition = compose(specimen, specification.composition.texture, generator)
+    specimen = Specimen(model, body.placed, body.rest.stature_cm, body.phenotypes, body.individual)
+    composition = compose(specimen, specification, generator)
     settings = specification.scanner
     scanner = Scanner(photons=settings.photons or None, mode=settings.mode)
-    scan = scanner.scan(composition.densities_g_cm2, generator)
-    measures = anthropometry(model, lying.rest) | composition_measures(composition)
-    return Visit(number, lying.phenotypes, lying.rest, composition, scan, measures)
+    scan = scanner.scan(composition.densities_g_cm2, generator, implants_g_cm2=composition.implants_g_cm2)
+    measures = anthropometry(model, body.rest) | composition_measures(composition)
+    implants = body.individual.implants
+    return Visit(number, body.phenotypes, body.rest, composition, scan, measures, implants)

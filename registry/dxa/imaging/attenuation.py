@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.dxa.imaging.channels import PHASES
-from registry.dxa.imaging.materials import COMPONENT_MATERIALS, mass_attenuation
+from registry.dxa.imaging.materials import COMPONENT_MATERIALS, IMPLANT_MATERIAL, mass_attenuation
 
 BeamMode = Literal["polychromatic", "monochromatic"]
 ENERGIES = ("hi", "lo")
@@ -37,6 +37,8 @@ class AttenuationTable:
         Mean energy of each bin, shape (bins,).
     mass_attenuation_cm2_g
         Coefficients of fat, lean and bone mineral, shape (3, bins).
+    implant_attenuation_cm2_g
+        Coefficients of the implants' metal, shape (bins,).
     phase_weights
         Signal share of each bin behind each phase's filter, for an open beam that sums to one, shape (3,
         bins).
@@ -44,9 +46,12 @@ class AttenuationTable:
 
     energy_kev: npt.NDArray[np.float64]
     mass_attenuation_cm2_g: npt.NDArray[np.float64]
+    implant_attenuation_cm2_g: npt.NDArray[np.float64]
     phase_weights: npt.NDArray[np.float64]
 
-    def attenuation(self, areal_density_g_cm2: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def attenuation(
+        self, areal_density_g_cm2: npt.ArrayLike, implants_g_cm2: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.float64]:
         """Attenuation in nepers behind each phase's filter, relative to the open beam.
 
         ``A = -ln sum_E w(E) exp(-f_phase(E) - sum_m mu_m(E) s_m)``
@@ -55,13 +60,19 @@ class AttenuationTable:
         ----------
         areal_density_g_cm2
             Fat, lean and bone mineral, shape (..., 3).
+        implants_g_cm2
+            Metal, shape (...,).
 
         Returns
         -------
         array
             Shape (..., 3), phases in the order of ``PHASES``.
         """
-        transmitted = np.exp(-np.asarray(areal_density_g_cm2, dtype=np.float64) @ self.mass_attenuation_cm2_g)
+        depth = np.asarray(areal_density_g_cm2, dtype=np.float64) @ self.mass_attenuation_cm2_g
+        if implants_g_cm2 is not None:
+            metal = np.asarray(implants_g_cm2, dtype=np.float64)
+            depth = depth + metal[..., None] * self.implant_attenuation_cm2_g
+        transmitted = np.exp(-depth)
         return np.asarray(-np.log(transmitted @ self.phase_weights.T))
 
 
@@ -93,6 +104,7 @@ def _monochromatic_table(energy_kev: float) -> AttenuationTable:
     return AttenuationTable(
         energies,
         np.stack([coefficients(material) for material in COMPONENT_MATERIALS]),
+        coefficients(IMPLANT_MATERIAL),
         _phase_weights(np.ones(1), {name: coefficients(name) for name in ("pmma", "hydroxyapatite")}),
     )
 
@@ -104,6 +116,7 @@ def _polychromatic_table(source: dict[str, Any]) -> AttenuationTable:
     return AttenuationTable(
         np.array(source["energy_kev"]),
         np.stack([coefficients[material] for material in COMPONENT_MATERIALS]),
+        coefficients[IMPLANT_MATERIAL],
         _phase_weights(np.array(source["signal_share"]), coefficients),
     )
 

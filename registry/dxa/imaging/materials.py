@@ -22,6 +22,7 @@ FORMULAS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "pmma": {"C": 5, "H": 8, "O": 2},
         "aluminium": {"Al": 1},
         "copper": {"Cu": 1},
+        "titanium": {"Ti": 1},
     }
 )
 # Mass fractions of ICRU Report 44 (1989).
@@ -42,6 +43,8 @@ MASS_FRACTIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
 # The three components of the body, in the order of every (..., 3) array of areal densities.
 COMPONENTS = ("fat", "lean", "bone_mineral")
 COMPONENT_MATERIALS = ("triolein", "muscle", "hydroxyapatite")
+# Implants are of this; they are no component of the body.
+IMPLANT_MATERIAL = "titanium"
 
 
 def mass_fractions(material: str) -> Mapping[str, float]:

@@ -55,24 +55,43 @@ class Scanner:
     photons: float | None = 3e6
     mode: BeamMode = "polychromatic"
 
-    def attenuation(self, areal_density_g_cm2: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Noise-free attenuation in nepers of every channel, shape (..., 6), from densities (..., 3)."""
+    def attenuation(
+        self, areal_density_g_cm2: npt.ArrayLike, implants_g_cm2: npt.NDArray[np.float64] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Noise-free attenuation in nepers of every channel, shape (..., 6).
+
+        Parameters
+        ----------
+        areal_density_g_cm2
+            Fat, lean and bone mineral, shape (..., 3).
+        implants_g_cm2
+            Metal of implants, shape (...,).
+        """
         density = np.asarray(areal_density_g_cm2, dtype=np.float64)
         tables = attenuation_tables(self.mode)
         flat = density.reshape(-1, density.shape[-1])
-        occupied = flat.any(axis=1)
+        metal = None if implants_g_cm2 is None else implants_g_cm2.reshape(-1)
+        occupied = flat.any(axis=1) if metal is None else flat.any(axis=1) | (metal > 0)
         result = np.empty((len(flat), len(CHANNELS)))
         for start, name in enumerate(("hi", "lo")):
             result[:, start::2] = _open_beam(tables[name])
-            result[occupied, start::2] = tables[name].attenuation(flat[occupied])
+            result[occupied, start::2] = tables[name].attenuation(
+                flat[occupied], None if metal is None else metal[occupied]
+            )
         return result.reshape(*density.shape[:-1], len(CHANNELS))
 
-    def scan(self, areal_density_g_cm2: npt.ArrayLike, generator: np.random.Generator) -> Scan:
-        """Record a scan of maps of shape (rows, columns, 3).
+    def scan(
+        self,
+        areal_density_g_cm2: npt.ArrayLike,
+        generator: np.random.Generator,
+        *,
+        implants_g_cm2: npt.NDArray[np.float64] | None = None,
+    ) -> Scan:
+        """Record a scan of maps of shape (rows, columns, 3), and of the metal in them.
 
         A pixel that no photon reaches is recorded as if one had.
         """
-        attenuation = self.attenuation(areal_density_g_cm2)
+        attenuation = self.attenuation(areal_density_g_cm2, implants_g_cm2)
         if self.photons is not None:
             counts = generator.poisson(self.photons * np.exp(-attenuation))
             attenuation = -np.log(np.maximum(counts, 1) / self.photons)

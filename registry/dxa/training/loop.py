@@ -34,10 +34,19 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that share a learning rate."""
+    """Parameters that share a learning rate.
+
+    Parameters
+    ----------
+    parameters, learning_rate
+        What is trained, and its peak rate.
+    apart
+        Whether their gradients are clipped by their own norm, as those of an opponent are.
+    """
 
     parameters: Sequence[nn.Parameter]
     learning_rate: float
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,8 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=True,  # one pass over the weights and their moments in the place of a dozen
     )
-    parameters = [parameter for group in groups for parameter in group.parameters]
+    clipped = [[parameter for group in groups if not group.apart for parameter in group.parameters]]
+    clipped += [list(group.parameters) for group in groups if group.apart]
     progress = _resume(context, module, optimizer)
     saved = time.monotonic()
     while progress.step < recipe.steps:
@@ -181,7 +191,8 @@ def train(
         _refuse_divergence(values, step)
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        for parameters in clipped:
+            nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimizer.step()
         progress.step += 1
         context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)

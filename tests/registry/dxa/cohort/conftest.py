@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from registry.dxa.cohort.build import build_cohort
+from registry.dxa.cohort.individual import OrganTraits
 from registry.dxa.cohort.specification import CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.subject import Patient, simulate_patient
@@ -56,3 +57,8 @@ def patients() -> list[Patient]:
         simulate_patient(specification, PlannedPatient(n, f"S{n:06d}", sex, age, 2 if n == 1 else 1))  # type: ignore[arg-type]
         for n, (sex, age) in enumerate(people)
     ]
+
+
+def still_organs(lung: float = 1.0) -> OrganTraits:
+    """The reference adult's lungs and heart, or none."""
+    return OrganTraits((max(lung, 1e-6),) * 2, (max(lung, 1e-6),) * 2, 1.0, (0.0, 0.0))

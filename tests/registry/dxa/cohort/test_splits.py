@@ -73,3 +73,22 @@ def test_a_leak_names_the_patient_and_both_splits() -> None:
 def test_quotas_must_fit() -> None:
     with pytest.raises(ValueError, match="do not sum"):
         stratified_split([1.0, 2.0], ["f", "m"], {"train": 1}, np.random.default_rng(0))
+
+
+def test_another_split_divides_the_same_patients_anew() -> None:
+    counts = {"train": 60, "validation": 20, "test": 20}
+    declared = CohortSpecification.read(
+        {"seed": 1, "pretraining": counts, "paired": counts, "second_visit_share": 0.1}, "test"
+    )
+    plans = [plan_cohort(declared.model_copy(update={"split": k})) for k in (0, 1, 2, 1)]
+    for part in PARTS:
+        people = [
+            sorted((p for s in SPLITS for p in plan[part][s]), key=lambda p: p.number) for plan in plans
+        ]
+        assert people[0] == people[1] == people[2]
+        for split in SPLITS:
+            assert len({sum(p.visits for p in plan[part][split]) for plan in plans}) == 1
+        tests = [{p.key for p in plan[part]["test"]} for plan in plans]
+        assert tests[1] == tests[3]
+        assert tests[0] != tests[1] != tests[2] != tests[0]
+    assert len({declared.model_copy(update={"split": k}).fingerprint() for k in range(3)}) == 3

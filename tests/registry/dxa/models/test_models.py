@@ -1,3 +1,4 @@
+import math
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from skimage import data, transform
 from registry.contracts import Artifact, InputError
 from registry.dxa.models.architecture import Architecture
 from registry.dxa.models.backbones import BUNDLED, BUNDLED_SOURCE, build_backbone, bundled_weights
+from registry.dxa.models.discriminator import Discriminator, adversarial_terms
 from registry.dxa.models.encoder import ScanEncoder
 from registry.dxa.models.generator import ScanGenerator
 from registry.dxa.models.initialization import (
@@ -16,6 +18,7 @@ from registry.dxa.models.initialization import (
     set_modes,
     start_in_linear_regime,
 )
+from registry.dxa.models.published_generator import PublishedGenerator
 from registry.dxa.models.vae import ScanVae, load_encoder
 from registry.dxa.models.weights import load_weights, weights_of
 from registry.dxa.settings import DxaSettings
@@ -183,6 +186,64 @@ def test_the_generator_draws_any_declared_size_and_starts_at_the_mean_scan(heigh
     torch.testing.assert_close(drawn[0], mean_scan, atol=1e-2, rtol=1e-5)
     generator(torch.randn(2, 5)).sum().backward()
     assert all(parameter.grad is not None for parameter in generator.parameters())
+
+
+@pytest.mark.parametrize(("height", "width", "latent"), [(150, 109, 640), (75, 55, 192), (25, 19, 64)])
+def test_the_published_generator_draws_any_declared_size(height, width, latent):
+    architecture = Architecture(BUNDLED, height, width, latent, (100.0,) * 6, (10.0,) * 6, "published")
+    generator = PublishedGenerator(architecture)
+    assert math.prod(generator.map_shape) == latent
+    drawn = generator(torch.randn(2, latent))
+    assert drawn.shape == (2, 6, height, width)
+    drawn.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in generator.parameters())
+
+
+def test_the_published_generator_has_the_described_convolutions():
+    """At 150 x 109 and 512 channels: halving filters, kernels 1, 2 and 4, from the fourth block on also 8."""
+    architecture = Architecture(BUNDLED, 150, 109, 10_240, (0.0,) * 6, (1.0,) * 6, "published")
+    with torch.device("meta"):
+        generator = PublishedGenerator(architecture)
+    found = [(m.in_channels, m.out_channels, *m.kernel_size) for m in generator.modules() if is_conv(m)]
+    expected, before = [], 512
+    for number, filters in enumerate((512, 256, 128, 64, 32)):
+        expected.append((before, filters, 1, 1))
+        expected += [(filters, filters, k, k) for k in ((2, 4, 8) if number > 2 else (2, 4))]
+        before = filters
+    assert found == [*expected, (32, 16, 8, 8), (16, 6, 1, 1)]
+    assert generator.map_shape == (512, 5, 4)
+
+
+def is_conv(module):
+    return isinstance(module, torch.nn.Conv2d)
+
+
+def test_a_latent_that_fills_no_map_is_refused():
+    with pytest.raises(ValueError, match="latent_size 100 is not a multiple of 640"):
+        DxaSettings(scan_reduction=1, generator="published", latent_size=100)
+
+
+def test_the_discriminator_and_its_opponent_learn_from_nothing_of_the_other(scans, architecture):
+    torch.manual_seed(0)
+    discriminator = Discriminator(architecture)
+    made = (scans[:4] + 50).requires_grad_(True)
+    terms = adversarial_terms(discriminator, scans[:4], made)
+    terms["adversarial"].backward()
+    assert made.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in discriminator.parameters())
+    made.grad = None
+    adversarial_terms(discriminator, scans[:4], made)["discriminator"].backward()
+    assert made.grad is None
+    assert all(parameter.grad is not None for parameter in discriminator.parameters())
+
+
+def test_a_discriminator_that_says_nothing_costs_log_two_per_judgement(scans, architecture):
+    discriminator = Discriminator(architecture)
+    torch.nn.init.zeros_(discriminator.layers[-1].weight)
+    torch.nn.init.zeros_(discriminator.layers[-1].bias)
+    terms = adversarial_terms(discriminator, scans[:4], scans[4:8])
+    assert float(terms["adversarial"]) == pytest.approx(math.log(2))
+    assert float(terms["discriminator"]) == pytest.approx(2 * math.log(2))
 
 
 def test_an_autoencoder_comes_back_from_its_artifact_unchanged(scans, architecture):

@@ -83,13 +83,16 @@ def known_outcomes(plan: Plan, run: RunFolder, cache: Path, history: History, *,
     """
     known = Known()
     harmed = _check_trials(run, known) if adopt else set()
+    for damage in known.damage:
+        damage.set_aside()  # at once: what the cache has may take its place
+    aside = len(known.damage)
     known.done = run.finished_outcomes(history, without=harmed)
     store = ArtifactStore(cache)
     for trial in plan.pretraining.values():
         _look_for_pretraining(trial.key, run, cache, known, adopt=adopt)
         _check_weights(trial.key, store, known)
     if adopt:
-        for damage in known.damage:
+        for damage in known.damage[aside:]:
             damage.set_aside()
         for folder in (run.root / "trials", cache / "artifacts", cache / "pretraining"):
             sweep(folder)

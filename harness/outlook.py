@@ -16,10 +16,13 @@ from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
 from harness.recovery import known_outcomes, known_pretraining
 from harness.request import Request
+from harness.resources import Resources
 from harness.results import RunFolder
 from harness.run import prepare
+from harness.specs import Stage
 from harness.timings import read_timings
 from harness.work import work_of
+from registry.contracts import InputError
 
 TrialState = Literal["done", "cached", "to run", "blocked"]
 STATES: tuple[TrialState, ...] = ("done", "cached", "to run", "blocked")
@@ -106,6 +109,7 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     resources = plan.suite.resources
     timings = read_timings(request.cache, machine=processor_name())
     evidence = evidence_of(plan, run)
+    at_once, too_large = _slots(resources, cluster, slots)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
     counts["to run"] += unselected
     return Outlook(
@@ -118,12 +122,27 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
             work_of(plan, policy, timed=bool(timings)),
             timings,
             resources=resources,
-            slots=(cluster or this_machine()).slots(resources) if slots is None else slots,
+            slots=at_once,
         ),
         evidence=evidence,
-        warnings=warnings_of(evidence),
+        warnings=[*too_large, *warnings_of(evidence)],
         caveats=caveats(plan),
     )
+
+
+def _slots(
+    resources: Resources, cluster: Cluster | None, slots: int | None
+) -> tuple[dict[Stage, int] | int, list[str]]:
+    """How many trials at once; a plan for larger machines is a plan, and says that it is not for this one."""
+    if slots is not None:
+        return slots, []
+    if cluster is not None:
+        return cluster.slots(resources), []
+    try:
+        return this_machine().slots(resources), []
+    except InputError as error:
+        what = error.message.replace("the cluster has", "this machine has")
+        return 1, [f"{what}: it cannot run here; priced at one trial at a time (--cluster says on what else)"]
 
 
 def trial_states(

@@ -142,6 +142,14 @@ class Plan:
                 yield Place(cell.strategy, cell.task, condition)
 
     @property
+    def known_trials(self) -> Iterator[Trial]:
+        """All trials whose settings are known before anything has run."""
+        yield from self.pretraining.values()
+        for trials in self.tuning.values():
+            yield from trials
+        yield from self.fixed
+
+    @property
     def leaders(self) -> Iterator[Place]:
         """The places that choose a setting of their own."""
         return (place for place in self.places if self.draws[place.task] and self.leader(place) == place)
@@ -253,7 +261,7 @@ class Plan:
             label_fraction=place.condition.label_fraction,
             label_draw=place.condition.label_draw,
             shuffled_labels=arm.shuffled_labels,
-            stream=arm.stream,
+            stream=_nested(upstream.seed, arm) if stage == "final" else arm.stream,
         )
 
     def _baseline_spec(self, baseline: str, task: str, condition: Condition) -> TrialSpec:
@@ -373,6 +381,16 @@ def _check_shown(field: str, task: Task, statistic: str, rows: tuple[str, ...]) 
             raise InputError(f"{field}: {task.card.title} has no row {row!r}", mend=hint.mend)
 
 
+def _nested(pretraining_seed: int, arm: Arm) -> int:
+    """Final seeds are nested in pretraining seeds: the same number begins others in each of them.
+
+    Were they crossed, what one order of scans does would come back with every pretraining seed and not
+    average out; and weights that no seed changes would be trained on in the same way again and again.
+    Arms keep each other's streams, so that they pair up; A/A arms have the odd ones.
+    """
+    return 2 * pretraining_seed + arm.stream
+
+
 def _applies(task: Task, arm: Arm) -> tuple[bool, str]:
     if arm.shuffled_labels and not task.card.uses_labels:
         return False, f"{task.card.title} learns from no labels that could be shuffled"
@@ -397,7 +415,8 @@ def _pretraining_trials(plan: Plan) -> dict[Source, Trial]:
     needed = {plan.source(place, seed) for place in plan.places for seed in seeds.pretraining}
     needed |= {plan.source(place, seeds.tuned_weights) for place in plan.leaders}
     order = {name: number for number, name in enumerate(plan.arms)}
-    rank = {seed: number for number, seed in enumerate((*seeds.pretraining, seeds.tuned_weights))}
+    rank = {seed: number for number, seed in enumerate(seeds.pretraining)}
+    rank.setdefault(seeds.tuned_weights, len(rank))
     return {
         source: _pretraining_trial(plan, source)
         for source in sorted(needed, key=lambda one: (one.split, order[one.arm], rank[one.seed]))

@@ -58,7 +58,8 @@ class TrialSpec:
     shuffled_labels
         Whether the labels of the train split are dealt out to the wrong scans.
     stream
-        Which stream of random numbers `seed` begins; an A/A arm has one of its own.
+        Which stream of random numbers `seed` begins: final trials have one per pretraining seed, A/A arms
+        have their own.
     probe
         The domain's probe that scores a pretraining whose hyperparameters are searched.
 

@@ -14,10 +14,13 @@ import click
 from harness.request import Request
 from harness.resources import parse_resources
 from harness.suite import Suite, load_suite, read_toml
+from registry.contracts import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 CACHE_VARIABLE = "HARNESS_CACHE"
+#: Tells domains, in every process, where files of pretrained weights are.
+WEIGHTS_VARIABLE = "HARNESS_WEIGHTS_DIR"
 
 
 def default_cache() -> Path:
@@ -26,6 +29,18 @@ def default_cache() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "pretraining-harness"
+
+
+def _use_weights(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    """Hand the folder to this process and to all that it starts."""
+    if folder is None:
+        return
+    if not folder.exists():
+        raise InputError(
+            f"--weights-dir {folder} does not exist",
+            mend=f"harness weights fetch NAME --weights-dir {folder}",
+        )
+    os.environ[WEIGHTS_VARIABLE] = str(folder.resolve())
 
 
 def absolute_plugins(plugins: tuple[str, ...]) -> tuple[str, ...]:
@@ -66,6 +81,15 @@ def suite_options(command: Command) -> Command:
             type=click.Path(path_type=Path),
             metavar="FOLDER",
             help=f"Cohorts and weights shared by runs.  [default: ${CACHE_VARIABLE}, else the user's cache]",
+        ),
+        click.option(
+            "--weights-dir",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            expose_value=False,
+            callback=_use_weights,
+            help="Pretrained weights on this machine, made by `harness weights fetch`.  "
+            f"[default: ${WEIGHTS_VARIABLE}, else `weights` in the user's cache]",
         ),
         click.option(
             "--resources",

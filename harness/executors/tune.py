@@ -45,6 +45,8 @@ ENVIRONMENT = {
 }
 #: Local mode only: a real cluster needs Ray to listen on the network.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+#: Set by `--weights-dir`; domains read it.
+WEIGHTS_VARIABLE = "HARNESS_WEIGHTS_DIR"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 TEMPORARY = Path("/tmp")  # noqa: S108
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -157,6 +159,9 @@ class TuneExecutor:
                     )
                 else:
                     variables = {name: str(self._resources.threads) for name in THREAD_VARIABLES}
+                    # Where every node keeps pretrained weights, if this machine says so.
+                    if WEIGHTS_VARIABLE in os.environ:
+                        variables[WEIGHTS_VARIABLE] = os.environ[WEIGHTS_VARIABLE]
                     ray.init(
                         address=self._address,
                         log_to_driver=False,

@@ -68,7 +68,7 @@ class PerceptualNetwork(nn.Module):
     layers
         What is compared; by default what is declared for this model.
     imagenet
-        False leaves the weights untrained, for tests of mechanics alone: `source` then says `random`.
+        False leaves the weights untrained, for tests of mechanics alone: `origin` then says `random`.
     """
 
     mean: Tensor
@@ -78,7 +78,7 @@ class PerceptualNetwork(nn.Module):
         super().__init__()
         self.layers = layers or DECLARED.get(name, _OTHERS)
         modules = self.layers.modules or None
-        backbone, self.source = build_backbone(
+        backbone, self.origin = build_backbone(
             name, stages=self.layers.stages if modules is None else None, imagenet=imagenet
         )
         known = configuration(backbone)

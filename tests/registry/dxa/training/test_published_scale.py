@@ -40,7 +40,7 @@ def test_the_published_architecture_trains_on_a_fixed_batch(tmp_path, record_pro
     # No ImageNet weights of VGG-16 come with an installation: untrained ones are asked for by name, and the
     # mechanics are the same. A strategy never does so.
     network = PerceptualNetwork(SETTINGS.perceptual_network, imagenet=False)
-    assert network.source == "random"
+    assert network.origin.source == "random"
     loss = ScanLoss(scans, LossFactors.of(DxaVae.card.factors), network)
     seen, began = [], time.perf_counter()
     train(

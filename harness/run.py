@@ -6,9 +6,8 @@ giving the same command again goes on where the last one stopped.
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,13 @@ from harness.plan import Plan, Trial, make_plan
 from harness.policy import Policy
 from harness.progress import Display
 from harness.recovery import Damage, Known, discard_stale_pretraining, known_outcomes, known_pretraining
+from harness.remote import RemoteRun
 from harness.request import Request, write_request
 from harness.resources import TrialResources
 from harness.results import RunFolder, compact, outcome_of
 from harness.retries import FailedBefore, Retries
 from harness.search.tpe import require_optuna
+from harness.storage import ObjectStore
 from harness.suite import Suite
 from harness.timings import record_timing
 from harness.trial import make_payload
@@ -154,9 +155,17 @@ def run_suite(
         started=utc_now(),
         device=_device(request.suite),
     )
+    remote = None if request.storage is None else RemoteRun(ObjectStore(request.storage), run.root.name)
+    if remote is not None:
+        if request.suite.search.early_stopping is not None:
+            raise InputError(
+                "early stopping needs a run folder that all workers share, not an object store",
+                mend="take [search.early_stopping] out, or --storage",
+            )
+        remote.store.check()
     with Journal(run.journal) as journal:
         write_request(request)
-        return _Driver(prepared, plan, run, facts, journal, executor, display, only_failed).drive()
+        return _Driver(prepared, plan, run, facts, journal, executor, display, remote, only_failed).drive()
 
 
 def _prepare_cohorts(prepared: Prepared, display: Display) -> dict[str, dict[str, SplitSize]]:
@@ -185,6 +194,7 @@ class _Driver:
     journal: Journal
     executor: Executor
     display: Display
+    remote: RemoteRun | None = None
     only_failed: bool = False
     failures: dict[str, str] = field(default_factory=dict)
     retries: Retries = field(default_factory=Retries)
@@ -220,9 +230,11 @@ class _Driver:
                 f"{self.run.journal}: {len(history.damaged)} damaged lines are ignored; trial folders decide"
             )
         self.run.clear_partial()
-        shutil.rmtree(self.run.root / "scratch" / "warm-up", ignore_errors=True)
         cache = self.prepared.request.cache
-        known = known_outcomes(self.plan, self.run, cache, history, adopt=True)
+        if self.remote is not None:
+            pretraining = [trial.key for trial in self.plan.pretraining.values()]
+            self._collect(self.remote, pretraining)
+        known = known_outcomes(self.plan, self.run, cache, history, adopt=True, remote=self.remote)
         done, cached = known.done, known.cached
         journaled = {entry["key"] for entry in history.of("finished")}
         self.test_openings = sum(entry.get("test_openings", 0) for entry in history.events)
@@ -246,6 +258,11 @@ class _Driver:
         )
         self._journal_decisions()
 
+    def _collect(self, remote: RemoteRun, pretraining: Iterable[str]) -> None:
+        """Bring here what earlier executions and other runs left in the object store."""
+        for name in remote.collect(self.run, self.prepared.request.cache, pretraining):
+            self.display.note(f"{remote.store.uri}/{name} is damaged: deleted, made anew")
+
     def _journal_adopted(self, key: str, outcome: Outcome, source: str) -> None:
         openings = self.run.test_openings(key)
         self.test_openings += openings
@@ -264,7 +281,9 @@ class _Driver:
         """Take over a pretraining whose setting has only now been chosen."""
         seen, was_done = len(known.damage), trial.key in known.done
         cache = self.prepared.request.cache
-        outcome = known_pretraining(trial, self.run, cache, known, adopt=True)
+        if self.remote is not None:
+            self._collect(self.remote, [trial.key])
+        outcome = known_pretraining(trial, self.run, cache, known, adopt=True, remote=self.remote)
         self._report_damage(known.damage[seen:])
         if outcome is not None and not was_done:
             self._journal_adopted(trial.key, outcome, "cache")
@@ -294,7 +313,7 @@ class _Driver:
                 if wanted is not None and not in_flight:
                     break
                 event = self.executor.next_event(PATIENCE_SECONDS)
-                if event is not None and not self._tried_again(event):
+                if event is not None and not self._tried_again(event := self._received(event)):
                     in_flight -= 1
                     self._take(event)
                 self.display.tick()
@@ -306,6 +325,16 @@ class _Driver:
         declared = self.plan.suite.resources.of(trial.stage)
         self.given[trial.key] = self.retries.resources(trial.key, declared)
         return self.given[trial.key]
+
+    def _received(self, event: Event) -> Event:
+        """Bring here what a trial left in the object store; what does not come back counts as lost."""
+        if self.remote is None:
+            return event
+        self.remote.receive_log(event.key, self.run)
+        if event.outcome["status"] != "done":
+            return event
+        error = self.remote.receive_result(event.key, self.run)
+        return event if error is None else Event(event.key, {"status": "lost", "error": error})
 
     def _tried_again(self, event: Event) -> bool:
         """Hand a trial out once more whose worker was lost or that ran out of memory."""
@@ -384,7 +413,7 @@ class _Driver:
 
     def _payload(self, trial: Trial) -> dict[str, Any]:
         request = self.prepared.request
-        return make_payload(
+        payload = make_payload(
             trial.spec,
             arm=trial.arm,
             run=self.run.root,
@@ -398,6 +427,11 @@ class _Driver:
             threads=request.suite.resources.threads,
             bracket=self._bracket(trial),
         )
+        if self.remote is None:
+            return payload
+        cohort = self.plan.cohorts[trial.condition.split]
+        self.remote.offer_cohort(cohort, Path(payload["cohort_folder"]))
+        return payload | self.remote.as_dict(cohort)
 
     def _bracket(self, trial: Trial) -> dict[str, Any] | None:
         """Where a tuning trial meets the others of its cell, if trials may be stopped early."""

@@ -20,6 +20,7 @@ from harness.files import PARTIAL
 from harness.journal import History
 from harness.plan import Plan
 from harness.policy import Outcome
+from harness.remote import RemoteRun
 from harness.results import RunFolder, outcome_of, read_result, result_text
 from harness.trial import adopt_pretraining
 from registry.contracts import DataError
@@ -72,7 +73,15 @@ class Known:
     damage: list[Damage] = field(default_factory=list)
 
 
-def known_outcomes(plan: Plan, run: RunFolder, cache: Path, history: History, *, adopt: bool) -> Known:
+def known_outcomes(
+    plan: Plan,
+    run: RunFolder,
+    cache: Path,
+    history: History,
+    *,
+    adopt: bool,
+    remote: RemoteRun | None = None,
+) -> Known:
     """Find the trials that need not run.
 
     Parameters
@@ -80,6 +89,8 @@ def known_outcomes(plan: Plan, run: RunFolder, cache: Path, history: History, *,
     adopt
         Whether to check every byte, set damaged folders aside and copy cached pretrainings into the run
         folder; a plan only looks, and believes trial folders.
+    remote
+        Where weights lie, if not in the cache.
     """
     known = Known()
     harmed = _check_trials(run, known) if adopt else set()
@@ -87,7 +98,10 @@ def known_outcomes(plan: Plan, run: RunFolder, cache: Path, history: History, *,
     store = ArtifactStore(cache)
     for trial in plan.pretraining.values():
         _look_for_pretraining(trial.key, run, cache, known, adopt=adopt)
-        _check_weights(trial.key, store, known)
+        if remote is None:
+            _check_weights(trial.key, store, known)
+        else:
+            _look_for_weights(trial.key, remote, known)
     if adopt:
         for damage in known.damage:
             damage.set_aside()
@@ -156,6 +170,14 @@ def _look_for_pretraining(key: str, run: RunFolder, cache: Path, known: Known, *
     elif adopt_pretraining(key, run=run, cache=cache):
         known.done[key] = run.outcome(key)
         known.cached.add(key)
+
+
+def _look_for_weights(key: str, remote: RemoteRun, known: Known) -> None:
+    """Weights in an object store are looked for; whoever reads them checks them."""
+    artifact = known.done[key].artifact if key in known.done else None
+    if artifact is None or not remote.has_weights(artifact):
+        known.done.pop(key, None)
+        known.cached.discard(key)
 
 
 def _check_weights(key: str, store: ArtifactStore, known: Known) -> None:

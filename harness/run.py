@@ -6,7 +6,6 @@ giving the same command again goes on where the last one stopped.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +22,12 @@ from harness.plan import Plan, Trial, make_plan
 from harness.policy import Outcome, Policy
 from harness.progress import Display
 from harness.recovery import Damage, discard_stale_pretraining, known_outcomes
+from harness.remote import RemoteRun
 from harness.request import Request, write_request
 from harness.resources import TrialResources
 from harness.results import RunFolder, compact
 from harness.retries import FailedBefore, Retries
+from harness.storage import ObjectStore
 from harness.suite import Suite
 from harness.timings import record_timing
 from harness.trial import make_payload
@@ -148,9 +149,12 @@ def run_suite(
         started=utc_now(),
         device=_device(request.suite),
     )
+    remote = None if request.storage is None else RemoteRun(ObjectStore(request.storage), run.root.name)
+    if remote is not None:
+        remote.store.check()
     with Journal(run.journal) as journal:
         write_request(request)
-        return _Driver(prepared, plan, run, facts, journal, executor, display, only_failed).drive()
+        return _Driver(prepared, plan, run, facts, journal, executor, display, remote, only_failed).drive()
 
 
 def _prepare_cohorts(prepared: Prepared, display: Display) -> dict[str, dict[str, SplitSize]]:
@@ -179,6 +183,7 @@ class _Driver:
     journal: Journal
     executor: Executor
     display: Display
+    remote: RemoteRun | None = None
     only_failed: bool = False
     failures: dict[str, str] = field(default_factory=dict)
     retries: Retries = field(default_factory=Retries)
@@ -212,9 +217,12 @@ class _Driver:
                 f"{self.run.journal}: {len(history.damaged)} damaged lines are ignored; trial folders decide"
             )
         self.run.clear_partial()
-        shutil.rmtree(self.run.root / "scratch" / "warm-up", ignore_errors=True)
         cache = self.prepared.request.cache
-        known = known_outcomes(self.plan, self.run, cache, history, adopt=True)
+        if self.remote is not None:
+            pretraining = [trial.key for trial in self.plan.pretraining.values()]
+            for name in self.remote.collect(self.run, cache, pretraining):
+                self.display.note(f"{self.remote.store.uri}/{name} is damaged: deleted, made anew")
+        known = known_outcomes(self.plan, self.run, cache, history, adopt=True, remote=self.remote)
         done, cached = known.done, known.cached
         journaled = {entry["key"] for entry in history.of("finished")}
         self.test_openings = sum(entry.get("test_openings", 0) for entry in history.events)
@@ -265,7 +273,7 @@ class _Driver:
                 if wanted is not None and not in_flight:
                     break
                 event = self.executor.next_event(PATIENCE_SECONDS)
-                if event is not None and not self._tried_again(event):
+                if event is not None and not self._tried_again(event := self._received(event)):
                     in_flight -= 1
                     self._take(event)
                 self.display.tick()
@@ -277,6 +285,16 @@ class _Driver:
         declared = self.plan.suite.resources.of(trial.stage)
         self.given[trial.key] = self.retries.resources(trial.key, declared)
         return self.given[trial.key]
+
+    def _received(self, event: Event) -> Event:
+        """Bring here what a trial left in the object store; what does not come back counts as lost."""
+        if self.remote is None:
+            return event
+        self.remote.receive_log(event.key, self.run)
+        if event.outcome["status"] != "done":
+            return event
+        error = self.remote.receive_result(event.key, self.run)
+        return event if error is None else Event(event.key, {"status": "lost", "error": error})
 
     def _tried_again(self, event: Event) -> bool:
         """Hand a trial out once more whose worker was lost or that ran out of memory."""
@@ -346,7 +364,7 @@ class _Driver:
 
     def _payload(self, trial: Trial) -> dict[str, Any]:
         request = self.prepared.request
-        return make_payload(
+        payload = make_payload(
             trial.spec,
             arm=trial.arm,
             run=self.run.root,
@@ -359,6 +377,11 @@ class _Driver:
             resources=self.given[trial.key],
             threads=request.suite.resources.threads,
         )
+        if self.remote is None:
+            return payload
+        cohort = self.plan.cohorts[trial.condition.split]
+        self.remote.offer_cohort(cohort, Path(payload["cohort_folder"]))
+        return payload | self.remote.as_dict(cohort)
 
     def _write_run(self, *, finished: str | None) -> None:
         records.write_run(

@@ -18,6 +18,7 @@ from harness.executors import Event, Executor
 from harness.files import StorageError, utc_now
 from harness.journal import Journal, check_free, read_journal
 from harness.labels import check_domain, check_enough
+from harness.overlap import split_overlap
 from harness.plan import Plan, Trial, make_plan
 from harness.policy import Outcome, Policy
 from harness.progress import Display
@@ -145,6 +146,7 @@ def run_suite(
         prepared.domain,
         prepared.cohort,
         sizes,
+        split_overlap(prepared.domain, prepared.cohort.folder, sizes),
         command=request.command,
         started=utc_now(),
         device=_device(request.suite),

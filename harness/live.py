@@ -78,10 +78,8 @@ class TerminalDisplay:
         if self._tally is None:
             return Text("")
         now = self._tally.snapshot
-        times = (
-            f"{duration(self._tally.elapsed_seconds)} elapsed, about {duration(now.remaining_seconds)} to go, "
-            f"{now.busy} of {now.slots} slots busy"
-        )
+        elapsed, to_go = duration(self._tally.elapsed_seconds), duration(now.remaining_seconds)
+        times = f"{elapsed} elapsed, about {to_go} to go, {now.busy} of {now.slots} slots busy"
         parts: list[RenderableType] = [_bar("trials", now.settled, now.total, times), cells_table(now)]
         if now.best:
             parts.append(Text(f"best on validation  {best_text(now)}", style="dim", overflow="fold"))

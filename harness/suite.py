@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from harness.axes import Ablation, Controls, Endpoint, LabelEfficiency, Margins
 from harness.inheritance import Inheritance, resolved
 from harness.resources import Resources, merged
+from harness.search.tables import Search
 from harness.table import Name, Names, Seed, SeedList, SuiteTable, distinct, tables_within
 from registry.catalog import suite_files, unknown_name
 from registry.contracts import InputError
@@ -25,7 +26,11 @@ class Seeds(SuiteTable):
     draws
         Seed of the hyperparameter draws.
     pretraining
-        One artifact per strategy and seed; tuning starts from the first.
+        One artifact per strategy and seed.
+    tuning_pretraining
+        Seed of the weights that tuning starts from; none of the pretraining ones, so that no setting is
+        chosen for weights that are judged. Where it is not given, tuning starts from the first pretraining
+        seed: cheaper, and a caveat of the run.
     tuning
         Seed of every tuning trial; none of the final ones, so that nothing is selected on a lucky final.
     final
@@ -36,6 +41,7 @@ class Seeds(SuiteTable):
     pretraining: SeedList = (0,)
     tuning: Seed = 100
     final: SeedList = (0, 1)
+    tuning_pretraining: Seed | None = None
 
     @field_validator("pretraining", "final")
     @classmethod
@@ -46,7 +52,17 @@ class Seeds(SuiteTable):
     def _tuning_apart(self) -> Seeds:
         if self.tuning in self.final:
             raise ValueError(f"tuning seed {self.tuning} is also a final seed; give tuning a seed of its own")
+        if self.tuning_pretraining in self.pretraining:
+            raise ValueError(
+                f"tuning_pretraining {self.tuning_pretraining} is also a pretraining seed; "
+                "give it a seed of its own, or leave it out to tune on the first pretraining seed"
+            )
         return self
+
+    @property
+    def tuned_weights(self) -> int:
+        """Seed of the weights that tuning starts from."""
+        return self.pretraining[0] if self.tuning_pretraining is None else self.tuning_pretraining
 
 
 class Budget(SuiteTable):
@@ -55,10 +71,19 @@ class Budget(SuiteTable):
     Attributes
     ----------
     draws
-        Hyperparameter settings that every arm tries per task.
+        Hyperparameter settings that every arm tries per task. Where early stopping is on: the resource of
+        so many full trials, spent on as many settings as it lasts for.
+    pretraining_draws
+        Settings of pretraining that every arm tries; the first is the declared one, so that 1 searches
+        nothing.
+    seconds
+        Time that the tuning trials of an arm on a task may take together, from whose passing on no further
+        one starts; `draws` bounds their number all the same.
     """
 
     draws: Annotated[int, Field(ge=1, le=100_000)] = 3
+    pretraining_draws: Annotated[int, Field(ge=1, le=10_000)] = 1
+    seconds: Annotated[float, Field(gt=0)] | None = None
 
 
 class Suite(SuiteTable):
@@ -78,7 +103,7 @@ class Suite(SuiteTable):
         What is compared, on what; every strategy with every task.
     cohort
         On which data; checked by the domain.
-    seeds, budget, resources
+    seeds, budget, search, resources
         See these tables.
     reference_arms
         The arms whose mean rank selects the matched setting; all strategies where none are declared.
@@ -109,6 +134,7 @@ class Suite(SuiteTable):
     cohort: dict[str, Any] = Field(default_factory=dict)
     seeds: Seeds = Seeds()
     budget: Budget = Budget()
+    search: Search = Search()
     reference_arms: Names = ()
     resources: Resources = Resources()
     settings: dict[str, Any] = Field(default_factory=dict)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import absolute_plugins, default_cache
+from harness.cli.options import absolute_plugins
 from harness.difference import ABSENT, differences
+from harness.files import default_cache
 from harness.suite import load_suite
 from harness.toml import to_toml, toml_value
 

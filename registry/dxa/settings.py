@@ -32,6 +32,9 @@ class DxaSettings(BaseModel):
         ceil(height / 32) x ceil(width / 32) pixels (10,240 = 5 x 4 x 512 at 150 x 109).
     pretraining_steps, pretraining_batch_size
         Length of a pretraining, and scans per step.
+    compiled
+        Whether autoencoders train through torch.compile: equal up to rounding, worth its minute of
+        compilation where a training takes many.
     finetuning_epochs, finetuning_batch_size
         Passes over the labelled train scans of a task that trains, and scans per step.
     analysed_scans
@@ -57,6 +60,7 @@ class DxaSettings(BaseModel):
     latent_size: Count = 128
     pretraining_steps: Count = 480
     pretraining_batch_size: Count = 8
+    compiled: bool = False
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
     analysed_scans: Annotated[int, Field(ge=2)] | None = None

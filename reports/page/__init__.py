@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
+from typing import Any
 
+import polars as pl
 from markupsafe import Markup
 
 from reports.analyses import NEEDS
-from reports.comparison import Comparison
+from reports.comparison import WITH_UNIT, Comparison
 from reports.contents import Contents
-from reports.export import agreement_file, differences_csv, table_latex, table_name, values_csv
+from reports.export import agreement_file, differences_csv, table_name, values_csv
 from reports.frame import Run
+from reports.latex import table_latex
 from reports.page.text import environment, flat
 
 #: A run with more trials than this lists the first ones and names the file that holds all.
@@ -25,6 +28,7 @@ def render(contents: Contents) -> str:
     All text from records passes through autoescape; the page loads nothing, and its policy forbids it to.
     """
     run = contents.run
+    trials = _shown_trials(run)
     templates = environment()
     body = templates.get_template("body.html.j2").render(
         contents=contents,
@@ -32,8 +36,10 @@ def render(contents: Contents) -> str:
         meta=run.meta,
         blocks=contents.blocks,
         needs=NEEDS,
+        with_unit=WITH_UNIT,
         downloads=[(one, _downloads(run, one.data)) for one in contents.blocks],
-        trials=run.trials.head(TRIALS_SHOWN).to_dicts(),
+        trials=trials,
+        shown_trials={trial["key"] for trial in trials},
         trial_count=len(run.trials),
         provenance=flat(run.meta["provenance"]),
         draws=contents.draws,
@@ -47,6 +53,14 @@ def render(contents: Contents) -> str:
         body=Markup(body),  # noqa: S704  rendered with autoescape above
         script=Markup(script),  # noqa: S704  our own file
     )
+
+
+def _shown_trials(run: Run) -> list[dict[str, Any]]:
+    """All trials, or the first ones of a large run, those that went wrong before the others."""
+    if len(run.trials) <= TRIALS_SHOWN:
+        return run.trials.to_dicts()
+    wrong = pl.col("status") != "done"
+    return pl.concat([run.trials.filter(wrong), run.trials.filter(~wrong)]).head(TRIALS_SHOWN).to_dicts()
 
 
 def policy(*scripts: str) -> str:

@@ -107,6 +107,40 @@ def meshes(cohort: Path, output: Path, split: str) -> None:
     click.echo(f"{output}: {written} meshes, in centimetres")
 
 
+@data.command()
+@click.argument("cohort", type=_FOLDER)
+@click.option("--output", type=_FOLDER, help="HTML file; unless given, COHORT.html beside the folder.")
+@click.option("--examples", type=click.IntRange(1, 60), default=6, show_default=True, help="Scans per part.")
+def show(cohort: Path, output: Path | None, examples: int) -> None:
+    """Write a page about COHORT: example scans, distributions, balance of the splits."""
+    from registry.dxa.cohort.page import write_page  # noqa: PLC0415
+
+    path = output or cohort.with_name(f"{cohort.name}.html")
+    write_page(cohort, path, examples=examples)
+    click.echo(f"wrote {path}")
+
+
+@data.command()
+@click.argument("cohort", type=_FOLDER)
+def published(cohort: Path) -> None:
+    """Print the adults of COHORT beside published ones, with the source of every figure, as Markdown."""
+    from registry.dxa.cohort.published import compare, compared_markdown  # noqa: PLC0415
+
+    click.echo(compared_markdown(compare(cohort)))
+
+
+@data.command()
+@click.option("--workers", type=int, default=2, show_default=True, help="Processes.")
+def variety(workers: int) -> None:
+    """Print how linear the simulated cohort is, and what each source of variation adds; takes minutes."""
+    from registry.dxa.cohort.variety import variety_markdown, variety_study  # noqa: PLC0415
+
+    def report(done: int, total: int) -> None:
+        click.echo(f"{done} of {total} settings", err=True)
+
+    click.echo(variety_markdown(list(variety_study(workers, report))))
+
+
 def _cohort_of_suite(name: str) -> dict[str, Any]:
     """The `[cohort]` table of a bundled suite or of a file."""
     import tomllib  # noqa: PLC0415

@@ -33,7 +33,7 @@ def list_weights(folder: Path | None) -> None:
 
     folder = _folder(folder)
     files = stored_files(folder)
-    click.echo(f"{folder}: {len(files)} of {'one network' if len(files) == 1 else 'networks'}")
+    click.echo(f"{folder}: {len(files)} file{'' if len(files) == 1 else 's'}")
     for name, path in files.items():
         click.echo(f"  {name:<28}{path.stat().st_size / 2**20:8.0f} MiB  {path.name}")
     shipped = examine_bundled()

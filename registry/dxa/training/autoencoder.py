@@ -34,6 +34,9 @@ def train_autoencoder(context: TrialContext) -> Artifact:
     factors = LossFactors.of(context.factors)
     network = _network(start) if factors.needs_network else None
     scan_loss = ScanLoss(scans, factors, network)
+    if start.settings.compiled:
+        for module in filter(None, (vae.encoder, vae.generator, network)):
+            module.compile()
     see = _view(context, scans)
     adversarial_weight = float(context.factors["adversarial_weight"])
     discriminator = Discriminator(start.architecture).to(start.device) if adversarial_weight else None

@@ -26,10 +26,12 @@ from registry.dxa.training.compute import autocast, derived_seed
 Terms = Mapping[str, Tensor]
 #: Time between checkpoints.
 CHECKPOINT_SECONDS = 30.0
+#: A loss this many times the first one has exploded.
+EXPLODED = 1000.0
 
 
 class DivergedError(RuntimeError):
-    """A loss is no longer a number; the trial has failed."""
+    """A loss is no longer a number, or has exploded; the trial has failed, its last checkpoint is good."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,15 @@ class Selection:
         The score that decides, and whether it should be large (`max`) or small (`min`).
     every
         Steps between evaluations; the last step is always evaluated.
+    patience
+        Evaluations without a better score after which training ends; without end where `None`.
     """
 
     evaluate: Callable[[], Mapping[str, float]]
     metric: str
     direction: str
     every: int
+    patience: int | None = None
 
     def better(self, scores: Mapping[str, float], best: Mapping[str, float]) -> bool:
         """Whether `scores` beat `best`; anything beats nothing."""
@@ -119,6 +124,8 @@ class Selection:
 @dataclass
 class _Progress:
     step: int = 0
+    first_loss: float = math.nan
+    stale: int = 0
     best: dict[str, float] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
@@ -168,7 +175,8 @@ def train(
     Raises
     ------
     DivergedError
-        If a term of the loss is infinite or no number; names step and term.
+        If a term of the loss is infinite or no number, or the loss is a thousand times the first one; names
+        step and term, and the step of the last checkpoint, which stays.
     """
     optimizer = torch.optim.AdamW(
         [{"params": list(group.parameters), "lr": group.learning_rate} for group in groups],
@@ -179,7 +187,7 @@ def train(
     clipped = [[parameter for group in groups if not group.apart for parameter in group.parameters]]
     clipped += [list(group.parameters) for group in groups if group.apart]
     progress = _resume(context, module, optimizer)
-    saved = time.monotonic()
+    saved, saved_step = time.monotonic(), progress.step
     while progress.step < recipe.steps:
         step = progress.step
         torch.manual_seed(derived_seed(context.seed, "step", step))
@@ -188,7 +196,7 @@ def train(
         with autocast(context):
             terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))
         values = {name: float(term.detach()) for name, term in terms.items()}
-        _refuse_divergence(values, step)
+        _refuse_divergence(values, progress, saved_step)
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         for parameters in clipped:
@@ -198,18 +206,31 @@ def train(
         context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)
         if selection and (progress.step % selection.every == 0 or progress.step == recipe.steps):
             _select(context, module, selection, progress, recipe.steps)
+            if selection.patience is not None and progress.stale >= selection.patience:
+                break
         if time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.step < recipe.steps:
             _save(context, module, optimizer, progress)
-            saved = time.monotonic()
+            saved, saved_step = time.monotonic(), progress.step
     if selection:
         module.load_state_dict(progress.best_weights)
     return progress.best
 
 
-def _refuse_divergence(values: Mapping[str, float], step: int) -> None:
+def _refuse_divergence(values: Mapping[str, float], progress: _Progress, saved_step: int) -> None:
+    step, total = progress.step + 1, sum(values.values())
+    kept = f"the last checkpoint is that of step {saved_step}" if saved_step else "there is no checkpoint yet"
     for name, value in values.items():
         if not math.isfinite(value):
-            raise DivergedError(f"training diverged: term {name!r} of the loss is {value} at step {step + 1}")
+            raise DivergedError(
+                f"training diverged: term {name!r} of the loss is {value} at step {step}; {kept}"
+            )
+    if math.isnan(progress.first_loss):
+        progress.first_loss = total
+    if abs(total) > EXPLODED * max(abs(progress.first_loss), 1e-12):
+        raise DivergedError(
+            f"training diverged: the loss is {total:.3g} at step {step}, it began with "
+            f"{progress.first_loss:.3g}; {kept}"
+        )
 
 
 def _select(
@@ -218,8 +239,11 @@ def _select(
     scores = dict(selection.evaluate())
     context.report(progress.step, steps, **{f"validation_{name}": value for name, value in scores.items()})
     if selection.better(scores, progress.best):
+        progress.stale = 0
         progress.best = scores
         progress.best_weights = copy.deepcopy(module.state_dict())
+    else:
+        progress.stale += 1
 
 
 def _save(
@@ -229,6 +253,8 @@ def _save(
         context.scratch,
         {
             "step": progress.step,
+            "first_loss": progress.first_loss,
+            "stale": progress.stale,
             "module": module.state_dict(),
             "optimizer": optimizer.state_dict(),
             "best": progress.best,
@@ -243,4 +269,4 @@ def _resume(context: TrialContext, module: nn.Module, optimizer: torch.optim.Opt
         return _Progress()
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
-    return _Progress(state["step"], state["best"], state["best_weights"])
+    return _Progress(state["step"], state["first_loss"], state["stale"], state["best"], state["best_weights"])

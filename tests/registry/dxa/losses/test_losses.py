@@ -14,6 +14,7 @@ from registry.dxa.losses.divergence import kl_divergence
 from registry.dxa.losses.perceptual import DECLARED, Layers, PerceptualNetwork, distance, layer_scales
 from registry.dxa.losses.ratios import body_mask, ratio, ratio_images
 from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
+from registry.dxa.losses.vicreg import vicreg_terms
 from registry.dxa.models.backbones import BUNDLED, build_backbone
 from registry.dxa.models.folding import merge
 from registry.dxa.models.vae import Reconstruction
@@ -382,6 +383,18 @@ def test_divergence_equals_torch_distributions():
     mean, log_variance = torch.randn(2, 5, 7, generator=generator)
     expected = reference_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean()
     torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
+
+
+def test_vicreg_worked_by_hand():
+    """Two scans, two features, of variance 2 and 0.02."""
+    one = torch.tensor([[1.0, 0.1], [-1.0, -0.1]])
+    other = torch.tensor([[2.0, 0.1], [0.0, -0.1]])  # the same, moved by 1 in the first feature
+    terms = vicreg_terms(one, other)
+    assert float(terms["invariance"]) == pytest.approx(2 * 1.0 / 4)
+    # Deviations: sqrt(2 + 1e-4) and sqrt(0.02 + 1e-4), of which the second falls short of 1.
+    assert float(terms["variance"]) == pytest.approx((1 - math.sqrt(0.0201)) / 2)
+    # Covariance 2 x 1 x 0.1 = 0.2, twice off the diagonal, over two features, for both views.
+    assert float(terms["covariance"]) == pytest.approx(2 * (2 * 0.2**2) / 2)
 
 
 def test_divergence_worked_by_hand():

@@ -12,6 +12,7 @@ from registry.catalog import Catalogue
 from registry.contracts import InputError, TestSplitClosedError
 from registry.dxa.models.pretrained import BUNDLED_SOURCE, bundled
 from registry.dxa.models.vae import ScanVae
+from registry.dxa.strategies.masked_autoencoder import MaskedAutoencoder
 from registry.dxa.strategies.vae import DxaVae, DxaVaePermuted, NoDxaVae, VaePixel
 from tests.registry.dxa.stand_in import SETTINGS, context_for, open_split
 
@@ -23,6 +24,8 @@ NAMES = (
     "dxa_vae_permuted",
     "dxa_vae_released",
     "vae_pixel",
+    "masked_autoencoder",
+    "vicreg",
 )
 CATALOGUE = Catalogue.built_in()
 
@@ -54,7 +57,7 @@ def test_an_artifact_has_the_declared_parts_and_plain_metadata(name, artifacts):
     assert all(np.isfinite(value).all() for part in artifact.parts.values() for value in part.values())
 
 
-@pytest.mark.parametrize("name", ["random_init", "dxa_vae", "dxa_vae_released"])
+@pytest.mark.parametrize("name", ["random_init", "dxa_vae", "dxa_vae_released", "vicreg"])
 def test_equal_seeds_give_equal_weights_and_others_do_not(name, artifacts, tmp_path):
     assert equal(artifacts[name], pretrain(name, tmp_path / "a", seed=1))
     assert not equal(artifacts[name], pretrain(name, tmp_path / "b", seed=2))
@@ -92,6 +95,7 @@ def test_the_untrained_generator_was_not_trained_with_its_encoder():
         (DxaVae, NoDxaVae, {"r_image_weight": 0.1}),
         (DxaVaePermuted, DxaVae, {"r_variant": "phase"}),
         (VaePixel, NoDxaVae, {"perceptual_weight": 0.0, "pixel_weight": 1.0}),
+        (MaskedAutoencoder, VaePixel, {"masked_fraction": 0.6, "kl_weight": 0.0}),
     ],
 )
 def test_autoencoders_differ_in_declared_factors_alone(strategy, parent, changes):

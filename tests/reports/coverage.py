@@ -90,9 +90,7 @@ def _keys(pretraining: int, final: int) -> tuple[SeedKey, ...]:
     return tuple((one, None, other) for one in range(pretraining) for other in range(final))
 
 
-def _models(
-    design: Design, rng: np.random.Generator, keys: tuple[SeedKey, ...], variance: float
-) -> np.ndarray:
+def _models(rng: np.random.Generator, keys: tuple[SeedKey, ...], variance: float) -> np.ndarray:
     """An effect per model: of its pretraining seed and of its own; of its own alone for one checkpoint."""
     groups = sorted({key[0] or 0 for key in keys})
     own = rng.normal(size=len(keys)) * np.sqrt(variance / (2 if len(groups) > 1 else 1))

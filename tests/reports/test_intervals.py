@@ -20,6 +20,7 @@ from reports.intervals import (
     mean_squares,
 )
 from reports.tests_ import p_value
+from tests.reports.coverage import DESIGNS, Design, covered
 
 NONE = Replicates("none", (0,), (0,))
 
@@ -209,6 +210,12 @@ def test_coverage_of_a_nominal_95_percent_interval(
         one = estimate(resampled(values, seeds(*range(count)), 1_000))[0]
         covered += one.low <= 0 <= one.high
     assert covered / repetitions >= least - 0.01  # 1.5 standard errors of 1,000 repetitions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", DESIGNS, ids=str)
+def test_coverage_in_the_designs_that_suites_use(design: Design) -> None:
+    assert covered(design, 1_500) >= 0.93
 
 
 @pytest.mark.slow

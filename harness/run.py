@@ -94,7 +94,7 @@ def prepare(request: Request) -> Prepared:
     InputError
         Naming the first thing that is wrong.
     """
-    catalogue = Catalogue.load(request.plugins)
+    catalogue = Catalogue.load(request.plugins).frozen()
     suite = request.suite
     domain = catalogue.domain(suite.domain)
     settings = domain.check_settings(suite.settings)

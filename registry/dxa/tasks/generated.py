@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +174,10 @@ def image_layouts(
 
 
 def exhibits(
-    split: ScanSplit, real: Scans, generate: Callable[[NDArray[np.int64]], Scans]
+    split: ScanSplit,
+    real: Scans,
+    generate: Callable[[NDArray[np.int64]], Scans],
+    facts: Mapping[str, str] | None = None,
 ) -> Sequence[Exhibit]:
     """Scans at fixed quantiles of true body mass: the real one, the generated one, errors of six channels, R.
 
@@ -184,6 +187,8 @@ def exhibits(
         The test split and (n, 6, height, width) counts of its scans.
     generate
         From indices of scans to their generated twins.
+    facts
+        Shown under every exhibit.
     """
     if not len(split.scan_ids):
         raise DataError("the split has no scans", mend="declare a cohort with scans in every split")
@@ -198,7 +203,11 @@ def exhibits(
             rule=f"test scan at the {_EXHIBIT_QUANTILES[name]:.0%} quantile of true total body mass",
             panels=_panels(real[index], generated[place]),
             pixel_aspect=GRID.row_spacing_cm / GRID.column_spacing_cm,
-            facts={"body mass": f"{mass_kg[index]:.1f} kg", "scan": str(split.scan_ids[index])},
+            facts={
+                "body mass": f"{mass_kg[index]:.1f} kg",
+                "scan": str(split.scan_ids[index]),
+                **(facts or {}),
+            },
         )
         for place, (name, index) in enumerate(chosen.items())
     ]

@@ -34,10 +34,19 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that share a learning rate."""
+    """Parameters that share a learning rate.
+
+    Parameters
+    ----------
+    parameters, learning_rate
+        Which, and how fast.
+    frozen_steps
+        Steps at the start in which they stay as they are.
+    """
 
     parameters: Sequence[nn.Parameter]
     learning_rate: float
+    frozen_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,9 @@ def train(
         torch.manual_seed(derived_seed(context.seed, "step", step))
         for options, group in zip(optimizer.param_groups, groups, strict=True):
             options["lr"] = group.learning_rate * recipe.rate(step)
+        for group in groups:
+            for parameter in group.parameters:
+                parameter.requires_grad_(step >= group.frozen_steps)
         with autocast(context):
             terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))
         values = {name: float(term.detach()) for name, term in terms.items()}

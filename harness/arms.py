@@ -60,8 +60,10 @@ class Arm:
         What kind of control it is, if it is one.
     ablations
         The designs that it is a run of; the base of a design is no such run.
-    shuffled_labels, stream
-        As in `TrialSpec`.
+    shuffled_labels
+        Whether it learns from labels that are dealt out to the wrong scans.
+    stream
+        1 for the second arm of an A/A comparison, which shares no random number with the first.
     """
 
     strategy: Strategy
@@ -263,7 +265,6 @@ def _same_work(one: Arm, other: Arm) -> bool:
         and (one.retuned or one.setting_of == other.setting_of)
         and (one.stream, one.shuffled_labels) == (other.stream, other.shuffled_labels)
         and one.card.factors == other.card.factors
-        and one.card.version == other.card.version
         and one.digest == other.digest
         and type(one.strategy).pretrain is type(other.strategy).pretrain
         and type(one.strategy).space is type(other.strategy).space

@@ -119,7 +119,7 @@ def calibrate(
     policy = Policy(plan, known.done)
     with tempfile.TemporaryDirectory(prefix="harness-calibration-") as folder:
         session = _Session(prepared, plan, Path(folder), watched_seconds)
-        for trial in plan.pretraining.values():
+        for trial in [one for one in policy.trials.values() if one.stage == "pretrain"]:
             if (artifact := policy.artifact_of(trial)) is not None:
                 session.weights[trial.arm] = artifact
         for trial in _untimed(plan, policy, request.cache):
@@ -130,9 +130,7 @@ def _untimed(plan: Plan, policy: Policy, cache: Path) -> Iterator[Trial]:
     """One trial per unknown kind, pretraining first."""
     seen = set(read_timings(cache, machine=processor_name()))
     candidates = [trial for key, trial in policy.trials.items() if policy.states[key] != "done"]
-    for place in policy.unselected_by_place():
-        setting = plan.tasks[place.task].space.defaults()
-        candidates += list(plan.finals(place, setting, draw=None, protocols=()))[:1]
+    candidates += [trial for trial, _, _ in policy.decisions.unnamed()]
     for trial in candidates:
         kind = _kind(plan, trial)
         if kind not in seen:

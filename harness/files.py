@@ -17,6 +17,8 @@ from registry.contracts import InputError
 
 #: What a storage that cannot take one more byte answers.
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+#: Names the folder of cohorts and weights.
+CACHE_VARIABLE = "HARNESS_CACHE"
 #: Ends the name of a folder that is being written.
 PARTIAL = ".partial"
 
@@ -46,6 +48,14 @@ def canonical_json(value: Any) -> str:
 def digest_of(value: Any) -> str:
     """SHA-256 of the canonical text of `value`, in hex."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def default_cache() -> Path:
+    """`$HARNESS_CACHE`, else the user's cache folder: on this machine, whichever node it is."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "pretraining-harness"
 
 
 def utc_now() -> str:

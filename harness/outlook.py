@@ -6,18 +6,23 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.caveats import caveats
+from harness.decisions import recorded_proposals
 from harness.evidence import TaskEvidence, evidence_of, warnings_of
 from harness.journal import read_journal
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
-from harness.recovery import known_outcomes
+from harness.recovery import known_outcomes, known_pretraining
 from harness.request import Request
+from harness.resources import Resources
 from harness.results import RunFolder
 from harness.run import prepare
+from harness.specs import Stage
 from harness.timings import read_timings
 from harness.work import work_of
+from registry.contracts import InputError
 
 TrialState = Literal["done", "cached", "to run", "blocked"]
 STATES: tuple[TrialState, ...] = ("done", "cached", "to run", "blocked")
@@ -56,6 +61,8 @@ class Outlook:
         Per task, what the seeds can say.
     warnings
         What to know before compute is spent.
+    caveats
+        What the suite's own choices take away from its conclusions.
     """
 
     suite: str
@@ -66,6 +73,7 @@ class Outlook:
     price: Price
     evidence: list[TaskEvidence]
     warnings: list[str]
+    caveats: list[str]
 
 
 def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int | None = None) -> Outlook:
@@ -86,7 +94,12 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     run = RunFolder(request.output)
     history = read_journal(run.journal)
     known = known_outcomes(plan, run, request.cache, history, adopt=False)
-    policy = Policy(plan, known.done)
+    policy = Policy(
+        plan,
+        known.done,
+        adopt=lambda trial: known_pretraining(trial, run, request.cache, known, adopt=False),
+        recorded=recorded_proposals(history),
+    )
     states = trial_states(policy, known.cached, history.last_failures())
     trials = [
         TrialOutlook(key, trial.label, trial.stage, trial.draw, *states[key])
@@ -96,6 +109,7 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     resources = plan.suite.resources
     timings = read_timings(request.cache, machine=processor_name())
     evidence = evidence_of(plan, run)
+    at_once, too_large = _slots(resources, cluster, slots)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
     counts["to run"] += unselected
     return Outlook(
@@ -108,11 +122,27 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
             work_of(plan, policy, timed=bool(timings)),
             timings,
             resources=resources,
-            slots=(cluster or this_machine()).slots(resources) if slots is None else slots,
+            slots=at_once,
         ),
         evidence=evidence,
-        warnings=warnings_of(evidence),
+        warnings=[*too_large, *warnings_of(evidence)],
+        caveats=caveats(plan),
     )
+
+
+def _slots(
+    resources: Resources, cluster: Cluster | None, slots: int | None
+) -> tuple[dict[Stage, int] | int, list[str]]:
+    """How many trials at once; a plan for larger machines is a plan, and says that it is not for this one."""
+    if slots is not None:
+        return slots, []
+    if cluster is not None:
+        return cluster.slots(resources), []
+    try:
+        return this_machine().slots(resources), []
+    except InputError as error:
+        what = error.message.replace("the cluster has", "this machine has")
+        return 1, [f"{what}: it cannot run here; priced at one trial at a time (--cluster says on what else)"]
 
 
 def trial_states(
@@ -142,12 +172,14 @@ def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]
     for trial in policy.trials.values():
         task = trial.spec.task or ""
         grouped.setdefault((task, trial.arm or "baselines"), []).append(trial)
-    lines = [
-        _line("", strategy, grouped[task, strategy], states, 0) for task, strategy in grouped if not task
-    ]
     unselected: Counter[tuple[str, str]] = Counter()
-    for place, count in policy.unselected_by_place().items():
-        unselected[place.arm, place.task] += count
+    for trial, count, _ in policy.decisions.unnamed():
+        unselected[trial.arm, trial.spec.task or ""] += count
+    lines = [
+        _line("", strategy, grouped[task, strategy], states, unselected[strategy, ""])
+        for task, strategy in grouped
+        if not task
+    ]
     for cell in plan.cells:
         if not cell.applicable:
             empty = dict.fromkeys(STATES, 0)

@@ -12,10 +12,13 @@ from typing import Any
 
 from harness.arms import Arm, DerivedDesign, arms_of
 from harness.conditions import MAIN, Condition, Place, Source
+from harness.search.cell import Setting
+from harness.search.draws import SharedDraws
+from harness.search.pretraining import probe_for, searched_arms
 from harness.specs import PROTOCOLS, Protocol, Stage, TrialSpec
 from harness.suite import Suite
 from registry.catalog import Catalogue, unknown_name
-from registry.contracts import InputError, Task
+from registry.contracts import InputError, Probe, Task
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class Plan:
     """Every trial of a suite that is known before anything has run, and how to name the others.
 
     Final trials of a task with a search space depend on the selection: `finals` names them once
-    hyperparameters are chosen, `slots` says how many there will be.
+    hyperparameters are chosen, `slots` says how many there will be. Where hyperparameters of pretraining are
+    searched, so do the weights: `weights`, `tune` and `finals` name what follows from a chosen setting.
 
     Parameters
     ----------
@@ -92,10 +96,18 @@ class Plan:
         Every arm on every task.
     conditions
         Task to the conditions under which strategies learn it; the main one first.
+    shared
+        Task to the settings that every arm tries, by number.
     draws
-        Task to the settings that every arm tries.
+        The first of them, as many as are certain.
+    searched
+        Settings of pretraining, by number, of the arms that search their own; empty where none is searched.
+    probe
+        Name and declaration of what chooses among these.
+    pretraining
+        Trials at the declared setting, of the arms whose pretraining is not searched.
     tuning
-        The draws of every place that chooses a setting of its own.
+        The draws of every place that chooses a setting of its own, for weights that are known by now.
     fixed
         Final trials that need no selection, and baselines.
     """
@@ -109,7 +121,10 @@ class Plan:
     tasks: Mapping[str, Task]
     cells: tuple[Cell, ...]
     conditions: Mapping[str, tuple[Condition, ...]]
+    shared: Mapping[str, SharedDraws]
     draws: Mapping[str, tuple[dict[str, object], ...]]
+    searched: Mapping[str, SharedDraws]
+    probe: tuple[str, Probe] | None
     pretraining: Mapping[Source, Trial]
     tuning: Mapping[Place, tuple[Trial, ...]]
     fixed: tuple[Trial, ...]
@@ -128,15 +143,28 @@ class Plan:
 
     @property
     def known_trials(self) -> Iterator[Trial]:
-        """All trials whose hyperparameters are known before anything has run."""
+        """All trials whose settings are known before anything has run."""
         yield from self.pretraining.values()
         for trials in self.tuning.values():
             yield from trials
         yield from self.fixed
 
+    @property
+    def leaders(self) -> Iterator[Place]:
+        """The places that choose a setting of their own."""
+        return (place for place in self.places if self.draws[place.task] and self.leader(place) == place)
+
     def leader(self, place: Place) -> Place:
         """The place whose setting `place` takes: itself, unless its hyperparameters are frozen."""
         return Place(self.arms[place.arm].setting_of, place.task, self._leading_condition(place.condition))
+
+    def weights_leader(self, arm: str) -> str:
+        """The arm whose setting of pretraining `arm` takes: itself, unless its hyperparameters are frozen."""
+        return self.arms[self.arms[arm].weights_of].setting_of
+
+    def is_searched(self, arm: str) -> bool:
+        """Whether the weights of `arm` come from a search, its own or its leader's."""
+        return self.weights_leader(arm) in self.searched
 
     def source(self, place: Place, seed: int) -> Source:
         """The pretraining that `place` starts from."""
@@ -158,14 +186,45 @@ class Plan:
         *,
         draw: int | None,
         protocols: tuple[Protocol, ...],
+        weights: Setting | None = None,
     ) -> Iterator[Trial]:
-        """The final trials of a place with chosen hyperparameters (`None`: none could be chosen)."""
+        """The final trials of a place with chosen hyperparameters (`None`: none could be chosen).
+
+        Parameters
+        ----------
+        weights
+            The setting of its pretraining; the declared one unless given.
+        """
         for pretraining_seed in self.suite.seeds.pretraining:
+            upstream = self.weights(self.source(place, pretraining_seed), weights).spec
             for seed in self.final_seeds(place.task):
-                spec = self._task_spec(
-                    "final", place, hyperparameters, seed=seed, pretraining_seed=pretraining_seed
-                )
+                spec = self._task_spec("final", place, hyperparameters, seed=seed, upstream=upstream)
                 yield Trial(spec, place.arm, draw, protocols, place.condition)
+
+    def tune(
+        self, place: Place, draw: int, hyperparameters: Setting, weights: Setting | None = None
+    ) -> Trial:
+        """The trial that tries draw number `draw` of a place on weights of the given setting."""
+        if weights is None and draw < len(known := self.tuning.get(place, ())):
+            return known[draw]
+        upstream = self.weights(self.source(place, self.suite.seeds.tuned_weights), weights).spec
+        spec = self._task_spec(
+            "tune", place, hyperparameters, seed=self.suite.seeds.tuning, upstream=upstream
+        )
+        return Trial(spec, place.arm, draw, condition=place.condition)
+
+    def weights(
+        self,
+        source: Source,
+        setting: Setting | None = None,
+        *,
+        draw: int | None = None,
+        protocols: tuple[Protocol, ...] = (),
+    ) -> Trial:
+        """The pretraining of a source at a setting; at the declared one unless given."""
+        if setting is None and (known := self.pretraining.get(source)) is not None:
+            return known
+        return _pretraining_trial(self, source, setting, draw=draw, protocols=protocols)
 
     def _leading_condition(self, condition: Condition) -> Condition:
         """Shares of the labels may take the setting chosen with all of them; another split never may."""
@@ -180,9 +239,8 @@ class Plan:
         hyperparameters: Mapping[str, Any] | None,
         *,
         seed: int,
-        pretraining_seed: int,
+        upstream: TrialSpec,
     ) -> TrialSpec:
-        upstream = self.pretraining[self.source(place, pretraining_seed)].spec
         arm = self.arms[place.arm]
         return TrialSpec(
             stage=stage,
@@ -197,13 +255,13 @@ class Plan:
             task_plugin=self.catalogue.tasks[place.task].digest,
             pretraining_hyperparameters=upstream.pretraining_hyperparameters,
             hyperparameters=hyperparameters,
-            pretraining_seed=pretraining_seed,
+            pretraining_seed=upstream.seed,
             cohort=self.cohorts[place.condition.split],
             upstream=(upstream.key,),
             label_fraction=place.condition.label_fraction,
             label_draw=place.condition.label_draw,
             shuffled_labels=arm.shuffled_labels,
-            stream=arm.stream,
+            stream=_nested(upstream.seed, arm) if stage == "final" else arm.stream,
         )
 
     def _baseline_spec(self, baseline: str, task: str, condition: Condition) -> TrialSpec:
@@ -229,6 +287,7 @@ def make_plan(
     settings: Mapping[str, Any],
     cohort: str,
     other_splits: Mapping[int, str] = MappingProxyType({}),
+    probes: Mapping[str, Probe] = MappingProxyType({}),
 ) -> Plan:
     """Lay out the trials of `suite`.
 
@@ -240,11 +299,14 @@ def make_plan(
         Fingerprint of the cohort.
     other_splits
         The same of its repeated splits, by number.
+    probes
+        The domain's, one of which may choose hyperparameters of pretraining.
 
     Raises
     ------
     InputError
-        If a name is not known, a thing belongs to another domain, or no cell applies.
+        If a name is not known, a thing belongs to another domain, no cell applies, or pretraining is to be
+        searched and no probe suits every arm.
     """
     arms, designs = arms_of(suite, catalogue)
     tasks = {name: catalogue.task(name) for name in suite.tasks}
@@ -267,6 +329,11 @@ def make_plan(
             f"no cell of suite {suite.name!r} applies: {reasons}", mend="add strategies or tasks"
         )
     _check_judgements(suite, tasks)
+    shared = {
+        name: SharedDraws(task.space, seed=suite.seeds.draws, method=suite.search.method)
+        for name, task in tasks.items()
+    }
+    searched = searched_arms(suite, arms, cells)
     plan = Plan(
         suite,
         settings,
@@ -277,7 +344,10 @@ def make_plan(
         tasks,
         cells,
         conditions={name: tuple(_conditions(suite, task)) for name, task in tasks.items()},
-        draws={name: _draws(suite, task) for name, task in tasks.items()},
+        shared=shared,
+        draws={name: one.first(suite.search.shared(suite.budget.draws)) for name, one in shared.items()},
+        searched=searched,
+        probe=probe_for(suite, probes, arms, cells) if searched else None,
         pretraining={},
         tuning={},
         fixed=(),
@@ -311,6 +381,16 @@ def _check_shown(field: str, task: Task, statistic: str, rows: tuple[str, ...]) 
             raise InputError(f"{field}: {task.card.title} has no row {row!r}", mend=hint.mend)
 
 
+def _nested(pretraining_seed: int, arm: Arm) -> int:
+    """Final seeds are nested in pretraining seeds: the same number begins others in each of them.
+
+    Were they crossed, what one order of scans does would come back with every pretraining seed and not
+    average out; and weights that no seed changes would be trained on in the same way again and again.
+    Arms keep each other's streams, so that they pair up; A/A arms have the odd ones.
+    """
+    return 2 * pretraining_seed + arm.stream
+
+
 def _applies(task: Task, arm: Arm) -> tuple[bool, str]:
     if arm.shuffled_labels and not task.card.uses_labels:
         return False, f"{task.card.title} learns from no labels that could be shuffled"
@@ -329,31 +409,34 @@ def _conditions(suite: Suite, task: Task) -> Iterator[Condition]:
         yield Condition(split=split)
 
 
-def _draws(suite: Suite, task: Task) -> tuple[dict[str, object], ...]:
-    """The settings that every arm of `task` tries; the i-th depends on nothing but the draw seed and i."""
-    if not task.space:
-        return ()
-    return tuple(task.space.draw(seed=suite.seeds.draws, index=index) for index in range(suite.budget.draws))
-
-
 def _pretraining_trials(plan: Plan) -> dict[Source, Trial]:
-    """One trial for every weights that any place starts from, in the order of arms."""
-    needed = {plan.source(place, seed) for place in plan.places for seed in plan.suite.seeds.pretraining}
+    """One trial for every weights that are known by now and that any place starts from, arm by arm."""
+    seeds = plan.suite.seeds
+    needed = {plan.source(place, seed) for place in plan.places for seed in seeds.pretraining}
+    needed |= {plan.source(place, seeds.tuned_weights) for place in plan.leaders}
     order = {name: number for number, name in enumerate(plan.arms)}
-    ordered = sorted(needed, key=lambda source: (source.split, order[source.arm]))
+    rank = {seed: number for number, seed in enumerate(seeds.pretraining)}
+    rank.setdefault(seeds.tuned_weights, len(rank))
     return {
         source: _pretraining_trial(plan, source)
-        for source in (
-            Source(arm, seed, split)
-            for arm, split in dict.fromkeys((one.arm, one.split) for one in ordered)
-            for seed in plan.suite.seeds.pretraining
-        )
+        for source in sorted(needed, key=lambda one: (one.split, order[one.arm], rank[one.seed]))
+        if not plan.is_searched(source.arm)
     }
 
 
-def _pretraining_trial(plan: Plan, source: Source) -> Trial:
+def _pretraining_trial(
+    plan: Plan,
+    source: Source,
+    setting: Setting | None = None,
+    *,
+    draw: int | None = None,
+    protocols: tuple[Protocol, ...] = (),
+) -> Trial:
     arm = plan.arms[source.arm]
     card = arm.strategy.card
+    # of a search, the weights that tuning starts from; nothing is selected by those that are judged
+    probed = plan.probe is not None and source.arm in plan.searched
+    probed = probed and source.seed == plan.suite.seeds.tuned_weights
     spec = TrialSpec(
         stage="pretrain",
         domain=plan.suite.domain,
@@ -363,37 +446,26 @@ def _pretraining_trial(plan: Plan, source: Source) -> Trial:
         strategy_version=card.version,
         strategy_plugin=arm.digest,
         factors=arm.card.factors,
-        pretraining_hyperparameters=arm.space.defaults(),
+        pretraining_hyperparameters=arm.space.defaults() if setting is None else setting,
         hyperparameters={},
         pretraining_seed=source.seed,
         # weights that come from elsewhere are the same whatever the cohort
-        cohort=plan.cohorts[source.split] if card.needs_data else None,
+        cohort=plan.cohorts[source.split] if card.needs_data or probed else None,
         stream=arm.stream if card.seeded else 0,
+        probe=plan.probe[0] if plan.probe is not None and probed else None,
     )
-    return Trial(spec, source.arm, condition=Condition(split=source.split))
+    return Trial(spec, source.arm, draw, protocols, Condition(split=source.split))
 
 
 def _tuning_trials(plan: Plan) -> dict[Place, tuple[Trial, ...]]:
-    """The draws of every place that chooses its own setting."""
-    seeds = plan.suite.seeds
+    """The draws of every place that chooses its own setting on weights that are known by now."""
     return {
         place: tuple(
-            Trial(
-                plan._task_spec(
-                    "tune",
-                    place,
-                    hyperparameters,
-                    seed=seeds.tuning,
-                    pretraining_seed=seeds.pretraining[0],
-                ),
-                place.arm,
-                draw,
-                condition=place.condition,
-            )
+            plan.tune(place, draw, hyperparameters)
             for draw, hyperparameters in enumerate(plan.draws[place.task])
         )
-        for place in plan.places
-        if plan.draws[place.task] and plan.leader(place) == place
+        for place in plan.leaders
+        if not plan.is_searched(place.arm)
     }
 
 
@@ -401,7 +473,7 @@ def _fixed_trials(plan: Plan) -> tuple[Trial, ...]:
     """Finals that need no selection, and baselines."""
     fixed: list[Trial] = []
     for place in plan.places:
-        if not plan.draws[place.task]:
+        if not plan.draws[place.task] and not plan.is_searched(place.arm):
             fixed.extend(plan.finals(place, {}, draw=None, protocols=PROTOCOLS))
     for task in dict.fromkeys(cell.task for cell in plan.applicable):
         for condition in plan.conditions[task]:

@@ -11,40 +11,18 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
-from harness.conditions import Condition, Place
+from harness.decisions import Decisions
+from harness.outcome import Outcome
 from harness.plan import Plan, Trial
-from harness.selection import BestMeanRank, BestValidationScore, Choice, Selection
+from harness.search.cell import Setting
+from harness.selection import Selection
 from harness.specs import PROTOCOLS, Protocol
 
 State = Literal["waiting", "ready", "running", "done", "failed", "blocked"]
 SETTLED: frozenset[State] = frozenset({"done", "failed", "blocked"})
-
-#: A task under a condition: where arms share one matched setting.
-Contest = tuple[str, Condition]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a trial.
-
-    Parameters
-    ----------
-    validation_score
-        The task's primary metric on validation; selects hyperparameters.
-    artifact
-        Digest of the weights that a pretraining made.
-    error
-        Why it failed or is blocked, in one line.
-    """
-
-    status: Literal["done", "failed", "blocked"]
-    validation_score: float | None = None
-    artifact: str | None = None
-    error: str | None = None
 
 
 class Policy:
@@ -56,6 +34,10 @@ class Policy:
         What there is to do.
     finished
         Outcomes of trials that need not run: finished earlier or taken from the cache.
+    adopt
+        Asked for the outcome of a pretraining whose setting has been chosen since, in place of `finished`.
+    recorded
+        Settings that a sampler proposed in earlier executions.
 
     Examples
     --------
@@ -69,31 +51,32 @@ class Policy:
             policy.complete(event.key, ...)    # or policy.fail(event.key, error)
     """
 
-    def __init__(self, plan: Plan, finished: Mapping[str, Outcome] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        finished: Mapping[str, Outcome] | None = None,
+        *,
+        adopt: Callable[[Trial], Outcome | None] | None = None,
+        recorded: Mapping[str, Mapping[int, Setting]] | None = None,
+    ) -> None:
         self.plan = plan
         self.trials: dict[str, Trial] = {}
         self.states: dict[str, State] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.protocols: dict[str, set[Protocol]] = defaultdict(set)
-        self.selections: list[Selection] = []
         self._adoptable = dict(finished or {})
+        self._adopt = adopt
+        self._certain = {trial.key for trial in plan.pretraining.values()}
         self._unsettled = 0
         self._dependants: dict[str, list[str]] = defaultdict(list)
+        self._new_pretraining: list[str] = []
         self._ready_pretraining: list[tuple[int, int, str]] = []
         self._ready: dict[str, deque[str]] = defaultdict(deque)
         self._advanced: Counter[str] = Counter()
         self._planned = self._planned_per_arm()
-        self._open_draws = {place: len(trials) for place, trials in plan.tuning.items()}
-        self._followers = self._places_by_leader()
-        self._references = self._reference_places()
-        self._open_references = {contest: len(places) for contest, places in self._references.items()}
-        for trial in plan.known_trials:
-            self._add(trial)
-        for key in [key for key in self.trials if self.trials[key].stage == "pretrain"]:
-            self._enqueue_if_ready(key)
-        for contest, places in self._references.items():
-            if not places:
-                self._select_matched(contest)
+        self.decisions = Decisions(plan, self._add, self.outcomes, recorded or {})
+        self.decisions.start()
+        self._follow_up()
 
     # What an executor's loop needs -------------------------------------------------------------------
 
@@ -119,10 +102,12 @@ class Policy:
     def complete(self, key: str, outcome: Outcome) -> None:
         """Record that a trial is done, and release what waited for it."""
         self._settle(key, outcome)
+        self._follow_up()
 
     def fail(self, key: str, error: str) -> None:
         """Record that a trial failed; what depends on it is blocked, everything else goes on."""
         self._settle(key, Outcome("failed", error=error))
+        self._follow_up()
 
     # What records and displays need ------------------------------------------------------------------
 
@@ -140,59 +125,33 @@ class Policy:
         """How many trials are in which state."""
         return Counter(self.states.values())
 
+    @property
+    def selections(self) -> list[Selection]:
+        """What has been selected, in the order in which it was."""
+        return self.decisions.selections
+
     def selection_rows(self) -> list[Selection]:
         """All selections, each with its arm's own validation score even where that came in later."""
-        return [
-            replace(row, validation_score=self._scores(self.plan.leader(row.place))[row.draw])
-            if row.draw is not None
-            else row
-            for row in self.selections
-        ]
+        return self.decisions.selection_rows()
 
     def unselected_slots(self) -> int:
-        """How many final results still wait for a selection."""
-        return self.unselected_by_place().total()
-
-    def unselected_by_place(self) -> Counter[Place]:
-        """How many final results of each place still wait for a selection."""
-        made = {(selection.place, selection.protocol) for selection in self.selections}
-        waiting: Counter[Place] = Counter()
-        for places in self._followers.values():
-            for place in places:
-                open_protocols = sum((place, protocol) not in made for protocol in PROTOCOLS)
-                waiting[place] = open_protocols * self.plan.slots(place.task) // len(PROTOCOLS)
-        return waiting
+        """How many trials are still without a name, at most: they wait for a selection."""
+        return sum(count for _, count, _ in self.decisions.unnamed())
 
     # How it works ------------------------------------------------------------------------------------
 
     def _planned_per_arm(self) -> Counter[str]:
-        planned: Counter[str] = Counter(trial.arm for trial in self.plan.fixed)
-        for place, trials in self.plan.tuning.items():
-            planned[place.arm] += len(trials)
-        for place in self.plan.places:
-            if self.plan.draws[place.task]:
-                planned[place.arm] += self.plan.slots(place.task)
+        plan = self.plan
+        planned: Counter[str] = Counter(trial.arm for trial in plan.fixed)
+        for place in plan.leaders:
+            planned[place.arm] += plan.suite.budget.draws
+        for place in plan.places:
+            if plan.draws[place.task] or plan.is_searched(place.arm):
+                planned[place.arm] += plan.slots(place.task)
         return planned
 
     def _progress(self, arm: str) -> float:
         return self._advanced[arm] / max(self._planned[arm], 1)
-
-    def _places_by_leader(self) -> dict[Place, list[Place]]:
-        """Every place with draws to the places that take its setting, itself first."""
-        followers: dict[Place, list[Place]] = {place: [] for place in self.plan.tuning}
-        for place in self.plan.places:
-            if self.plan.draws[place.task]:
-                followers[self.plan.leader(place)].append(place)
-        return followers
-
-    def _reference_places(self) -> dict[Contest, list[Place]]:
-        """Contest to the places of reference arms that have draws in it."""
-        references = set(self.plan.suite.references)
-        places: dict[Contest, list[Place]] = {contest_of(place): [] for place in self.plan.tuning}
-        for place in self.plan.tuning:
-            if place.arm in references:
-                places[contest_of(place)].append(place)
-        return places
 
     def _add(self, trial: Trial, *, blocked: str | None = None) -> None:
         """Take a trial in, or only its protocols where the same trial is there already."""
@@ -207,16 +166,30 @@ class Policy:
             return
         for upstream in trial.spec.upstream:
             self._dependants[upstream].append(trial.key)
-        if trial.stage != "pretrain":
+        if trial.stage == "pretrain":
+            self._new_pretraining.append(trial.key)  # queued once it is known how many wait for it
+        else:
             self._enqueue_if_ready(trial.key)
+
+    def _follow_up(self) -> None:
+        """Take in what a settled trial has led to, until nothing follows."""
+        self.decisions.drain()
+        while self._new_pretraining:
+            keys, self._new_pretraining = self._new_pretraining, []
+            for key in keys:
+                self._enqueue_if_ready(key)
+            self.decisions.drain()
 
     def _enqueue_if_ready(self, key: str) -> None:
         """Move a waiting trial on: adopt it, block it, queue it, or let it wait."""
         if self.states[key] != "waiting":
             return
         trial = self.trials[key]
-        if key in self._adoptable:
-            self._settle(key, self._adoptable[key])
+        known = self._adoptable.get(key)
+        if trial.stage == "pretrain" and self._adopt is not None and key not in self._certain:
+            known = self._adopt(trial)
+        if known is not None:
+            self._settle(key, known)
             return
         for upstream in trial.spec.upstream:
             if self.states[upstream] in ("failed", "blocked"):
@@ -227,7 +200,7 @@ class Policy:
                 return
         self.states[key] = "ready"
         if trial.stage == "pretrain":
-            entry = (-len(self._dependants[key]), len(self._ready_pretraining), key)
+            entry = (-self._waiting_for(trial), len(self._ready_pretraining), key)
             heapq.heappush(self._ready_pretraining, entry)
         else:
             self._ready[trial.arm].append(key)
@@ -243,86 +216,14 @@ class Policy:
         self._unsettled -= 1
         for dependant in self._dependants.pop(key, []):
             self._enqueue_if_ready(dependant)
-        if trial.stage == "tune":
-            self._draw_settled(trial.place)
+        self.decisions.settled(key, outcome)
 
-    def _draw_settled(self, place: Place) -> None:
-        self._open_draws[place] -= 1
-        if self._open_draws[place]:
-            return
-        self._select_tuned(place)
-        contest = contest_of(place)
-        if place in self._references[contest]:
-            self._open_references[contest] -= 1
-            if self._open_references[contest] == 0:
-                self._select_matched(contest)
-
-    def _scores(self, leader: Place) -> dict[int, float | None]:
-        scores: dict[int, float | None] = {}
-        for draw, trial in enumerate(self.plan.tuning[leader]):
-            outcome = self.outcomes.get(trial.key)
-            scores[draw] = outcome.validation_score if outcome and outcome.status == "done" else None
-        return scores
-
-    def _first_error(self, leader: Place) -> str:
-        errors = (self.outcomes[trial.key].error for trial in self.plan.tuning[leader])
-        return next((error for error in errors if error), "no draw has a result")
-
-    def _select_tuned(self, leader: Place) -> None:
-        direction = self.plan.tasks[leader.task].card.primary.direction
-        choice = BestValidationScore(direction).choose(self._scores(leader))
-        if choice.draw is None:
-            choice = replace(choice, reason=f"{choice.reason}: {self._first_error(leader)}")
-        for place in self._followers[leader]:
-            self._select(place, "tuned", choice)
-
-    def _select_matched(self, contest: Contest) -> None:
-        task, _ = contest
-        direction = self.plan.tasks[task].card.primary.direction
-        scores = {place.arm: self._scores(place) for place in self._references[contest]}
-        choice = BestMeanRank(direction).choose(scores)
-        for leader, followers in self._followers.items():
-            if contest_of(leader) == contest:
-                for place in followers:
-                    self._select(place, "matched", choice)
-
-    def _select(self, place: Place, protocol: Protocol, choice: Choice) -> None:
-        """Write the selection down and release the final trials it names."""
-        leader, draw, reason = self.plan.leader(place), choice.draw, choice.reason
-        if leader != place:
-            reason = f"frozen, as chosen for {described(leader)}: {reason}"
-        hyperparameters: Mapping[str, Any] | None = None
-        score = None
-        if draw is not None:
-            hyperparameters = self.plan.draws[place.task][draw]
-            score = self._scores(leader)[draw]
-        self.selections.append(
-            Selection(
-                place.task,
-                protocol,
-                place.arm,
-                draw,
-                score,
-                choice.mean_rank,
-                hyperparameters,
-                reason,
-                **vars(place.condition),
-            )
-        )
-        blocked = f"no {protocol} setting: {reason}" if draw is None else None
-        for trial in self.plan.finals(place, hyperparameters, draw=draw, protocols=(protocol,)):
-            self._add(trial, blocked=blocked)
+    def _waiting_for(self, trial: Trial) -> int:
+        """How many trials wait for a pretraining; for a draw of a search, all that its arm has to do."""
+        if trial.spec.probe is not None and not self._dependants[trial.key]:
+            return self._planned[trial.arm]
+        return len(self._dependants[trial.key])
 
     def running(self) -> Iterator[Trial]:
         """Trials that were handed out and have not come back."""
         return (self.trials[key] for key, state in self.states.items() if state == "running")
-
-
-def contest_of(place: Place) -> Contest:
-    """The contest that a place takes part in."""
-    return place.task, place.condition
-
-
-def described(place: Place) -> str:
-    """A place in words, for reasons."""
-    return f"{place.arm}{'' if place.condition.is_main else f' with {place.condition}'}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.arms import DerivedDesign
+from harness.caveats import caveats
 from harness.files import canonical_json, write_json
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
@@ -88,6 +89,7 @@ def write_run(
             "ablations": [_design(derived) for derived in plan.designs],
             "attributions": _attributions(plan),
             "cells": [dataclasses.asdict(cell) for cell in plan.cells],
+            "caveats": caveats(plan),
             "claims": "procedure" if len(suite.seeds.pretraining) > 1 else "artifact",
             "status": status(policy),
             "provenance": {
@@ -143,7 +145,41 @@ def selection_rows(policy: Policy) -> list[dict[str, Any]]:
     rows = [dataclasses.asdict(selection) for selection in policy.selection_rows()]
     for row in rows:
         row["hyperparameters"] = canonical_json(row["hyperparameters"] or {})
-    return sorted(rows, key=lambda row: (row["task"], row["protocol"], row["strategy"], *_condition(row)))
+    return sorted(
+        rows, key=lambda row: (row["task"] or "", row["protocol"], row["strategy"], *_condition(row))
+    )
+
+
+def search_rows(policy: Policy) -> list[dict[str, Any]]:
+    """The rows of `search.parquet`: what every arm spent on every search, and where its best lies."""
+    suite = policy.plan.suite
+    boundary = {
+        (row.place, row.protocol): list(row.boundary) for row in policy.selections if row.protocol == "tuned"
+    }
+    rows = []
+    for hunt in policy.decisions.hunts.values():
+        search, place = hunt.search, hunt.place
+        method = suite.search.method if place.task or suite.search.method != "tpe" else "random"
+        rows.append(
+            {
+                "task": place.task or None,
+                "strategy": place.arm,
+                "protocols": list(hunt.protocols),
+                **dataclasses.asdict(place.condition),
+                "weights": None if hunt.weights is None else canonical_json(hunt.weights),
+                "method": method,
+                "budget_draws": search.limits.draws,
+                "budget_seconds": search.limits.seconds,
+                "draws": len(search.settings),
+                **{status: search.count(status) for status in ("done", "failed", "pruned", "blocked")},
+                "seconds": search.seconds,
+                "full_trials": search.share,
+                "boundary": boundary.get((place, "tuned"), []) if "tuned" in hunt.protocols else [],
+            }
+        )
+    return sorted(
+        rows, key=lambda row: (row["task"] or "", row["strategy"], *_condition(row), row["protocols"])
+    )
 
 
 def installed_versions() -> dict[str, str]:

@@ -18,8 +18,9 @@ from pathlib import Path
 from harness.artifacts import ArtifactStore
 from harness.files import PARTIAL
 from harness.journal import History
-from harness.plan import Plan
-from harness.policy import Outcome
+from harness.outcome import Outcome
+from harness.plan import Plan, Trial
+from harness.remote import RemoteRun
 from harness.results import RunFolder, outcome_of, read_result, result_text
 from harness.trial import adopt_pretraining
 from registry.contracts import DataError
@@ -72,7 +73,15 @@ class Known:
     damage: list[Damage] = field(default_factory=list)
 
 
-def known_outcomes(plan: Plan, run: RunFolder, cache: Path, history: History, *, adopt: bool) -> Known:
+def known_outcomes(
+    plan: Plan,
+    run: RunFolder,
+    cache: Path,
+    history: History,
+    *,
+    adopt: bool,
+    remote: RemoteRun | None = None,
+) -> Known:
     """Find the trials that need not run.
 
     Parameters
@@ -80,16 +89,24 @@ def known_outcomes(plan: Plan, run: RunFolder, cache: Path, history: History, *,
     adopt
         Whether to check every byte, set damaged folders aside and copy cached pretrainings into the run
         folder; a plan only looks, and believes trial folders.
+    remote
+        Where weights lie, if not in the cache.
     """
     known = Known()
     harmed = _check_trials(run, known) if adopt else set()
+    for damage in known.damage:
+        damage.set_aside()  # at once: what the cache has may take its place
+    aside = len(known.damage)
     known.done = run.finished_outcomes(history, without=harmed)
     store = ArtifactStore(cache)
     for trial in plan.pretraining.values():
         _look_for_pretraining(trial.key, run, cache, known, adopt=adopt)
-        _check_weights(trial.key, store, known)
+        if remote is None:
+            _check_weights(trial.key, store, known)
+        else:
+            _look_for_weights(trial.key, remote, known)
     if adopt:
-        for damage in known.damage:
+        for damage in known.damage[aside:]:
             damage.set_aside()
         for folder in (run.root / "trials", cache / "artifacts", cache / "pretraining"):
             sweep(folder)
@@ -104,12 +121,48 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(path)
 
 
+def known_pretraining(
+    trial: Trial,
+    run: RunFolder,
+    cache: Path,
+    known: Known,
+    *,
+    adopt: bool,
+    remote: RemoteRun | None = None,
+) -> Outcome | None:
+    """What became of a pretraining that was not certain to be needed when `known_outcomes` looked.
+
+    Parameters
+    ----------
+    known
+        Is added to; with `adopt`, damage is set aside and what cannot be used any more is removed.
+    remote
+        Where weights lie, if not in the cache.
+    """
+    seen = len(known.damage)
+    _look_for_pretraining(trial.key, run, cache, known, adopt=adopt)
+    if remote is None:
+        _check_weights(trial.key, ArtifactStore(cache), known)
+    else:
+        _look_for_weights(trial.key, remote, known)
+    if adopt:
+        for damage in known.damage[seen:]:
+            damage.set_aside()
+        if trial.key not in known.done:
+            _discard(trial.key, run, cache)
+    return known.done.get(trial.key)
+
+
 def discard_stale_pretraining(plan: Plan, run: RunFolder, cache: Path, done: Mapping[str, Outcome]) -> None:
     """A pretraining whose weights are gone runs again; its old folders must not stand in the way."""
     for trial in plan.pretraining.values():
         if trial.key not in done:
-            shutil.rmtree(run.trial(trial.key), ignore_errors=True)
-            shutil.rmtree(cache / "pretraining" / trial.key, ignore_errors=True)
+            _discard(trial.key, run, cache)
+
+
+def _discard(key: str, run: RunFolder, cache: Path) -> None:
+    shutil.rmtree(run.trial(key), ignore_errors=True)
+    shutil.rmtree(cache / "pretraining" / key, ignore_errors=True)
 
 
 def problem_in(folder: Path) -> str | None:
@@ -156,6 +209,14 @@ def _look_for_pretraining(key: str, run: RunFolder, cache: Path, known: Known, *
     elif adopt_pretraining(key, run=run, cache=cache):
         known.done[key] = run.outcome(key)
         known.cached.add(key)
+
+
+def _look_for_weights(key: str, remote: RemoteRun, known: Known) -> None:
+    """Weights in an object store are looked for; whoever reads them checks them."""
+    artifact = known.done[key].artifact if key in known.done else None
+    if artifact is None or not remote.has_weights(artifact):
+        known.done.pop(key, None)
+        known.cached.discard(key)
 
 
 def _check_weights(key: str, store: ArtifactStore, known: Known) -> None:

@@ -28,6 +28,8 @@ class Request:
         Processors to use on this machine.
     executor, address
         Where trials run: `tune` or `inline`; for `tune` on which Ray.
+    storage
+        URI of an object store through which nodes get and give everything; `None`: they share the folders.
     command
         The command as given, for the provenance.
     """
@@ -39,6 +41,7 @@ class Request:
     workers: int = 1
     executor: str = "tune"
     address: str = "local"
+    storage: str | None = None
     command: str = ""
 
 
@@ -54,6 +57,7 @@ def write_request(request: Request) -> None:
             "workers": request.workers,
             "executor": request.executor,
             "address": request.address,
+            "storage": request.storage,
             "command": request.command,
         },
     )
@@ -84,6 +88,7 @@ def read_request(folder: Path) -> Request:
             workers=told["workers"],
             executor=told["executor"],
             address=told["address"],
+            storage=told.get("storage"),
             command=told["command"],
         )
     except (ValueError, KeyError, TypeError) as error:

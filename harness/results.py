@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.files import PARTIAL, canonical_json, digest_of, write_atomically
 from harness.journal import History
-from harness.policy import Outcome
+from harness.outcome import Outcome
 from registry.contracts import DataError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ TABLES: dict[str, dict[str, str]] = {
         "label_fraction": "Float64",
         "label_draw": "Int64",
         "split": "Int64",
+        "pruned_at": "Float64",
     },
     "predictions": {
         "key": "String",
@@ -73,6 +74,26 @@ TABLES: dict[str, dict[str, str]] = {
         "value": "Float64",
     },
     "curves": {"key": "String", "step": "Int64", "name": "String", "value": "Float64"},
+    "search": {
+        "task": "String",
+        "strategy": "String",
+        "protocols": "List",
+        "label_fraction": "Float64",
+        "label_draw": "Int64",
+        "split": "Int64",
+        "weights": "String",
+        "method": "String",
+        "budget_draws": "Int64",
+        "budget_seconds": "Float64",
+        "draws": "Int64",
+        "done": "Int64",
+        "failed": "Int64",
+        "pruned": "Int64",
+        "blocked": "Int64",
+        "seconds": "Float64",
+        "full_trials": "Float64",
+        "boundary": "List",
+    },
     "selections": {
         "task": "String",
         "protocol": "String",
@@ -85,6 +106,7 @@ TABLES: dict[str, dict[str, str]] = {
         "label_fraction": "Float64",
         "label_draw": "Int64",
         "split": "Int64",
+        "boundary": "List",
     },
 }
 
@@ -156,10 +178,7 @@ class RunFolder:
             Keys that do not count.
         """
         keys = self.finished_keys() - without
-        journaled = {
-            entry["key"]: Outcome("done", entry.get("validation_score"), entry.get("artifact"))
-            for entry in history.of("finished")
-        }
+        journaled = {entry["key"]: outcome_of(entry) for entry in history.of("finished")}
         return {key: journaled[key] if key in journaled else self.outcome(key) for key in keys}
 
 
@@ -219,8 +238,15 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def outcome_of(result: Mapping[str, Any]) -> Outcome:
-    """What the policy needs to know of a result."""
-    return Outcome("done", result.get("validation_score"), result.get("artifact"))
+    """What the policy needs to know of a result, or of the journal's line about it."""
+    return Outcome(
+        "done",
+        result.get("validation_score"),
+        result.get("artifact"),
+        wall_seconds=result.get("wall_seconds") or 0.0,
+        pruned_at=result.get("pruned_at"),
+        interim_score=result.get("interim_score"),
+    )
 
 
 def table(name: str, rows: Iterable[Mapping[str, Any]]) -> polars.DataFrame:
@@ -233,7 +259,12 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> polars.DataFrame:
     return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
-def compact(run: RunFolder, rows: list[dict[str, Any]], selections: Iterable[Mapping[str, Any]]) -> None:
+def compact(
+    run: RunFolder,
+    rows: list[dict[str, Any]],
+    selections: Iterable[Mapping[str, Any]],
+    searches: Iterable[Mapping[str, Any]] = (),
+) -> None:
     """Gather the trial folders named by `rows` into the tables under `results/`.
 
     Parameters
@@ -242,11 +273,14 @@ def compact(run: RunFolder, rows: list[dict[str, Any]], selections: Iterable[Map
         The rows of `trials.parquet`, failed and blocked ones too.
     selections
         The rows of `selections.parquet`.
+    searches
+        The rows of `search.parquet`.
     """
     import polars as pl  # noqa: PLC0415
 
     _write_table(run, "trials", table("trials", rows))
     _write_table(run, "selections", table("selections", selections))
+    _write_table(run, "search", table("search", searches))
     done = [run.trial(row["key"]) for row in rows if row["status"] == "done"]
     for name in ("predictions", "scores", "curves"):
         files = [path for folder in done if (path := folder / f"{name}.parquet").is_file()]

@@ -6,27 +6,31 @@ giving the same command again goes on where the last one stopped.
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import records
+from harness.decisions import recorded_proposals
 from harness.evidence import evidence_of, warnings_of
 from harness.executors import Event, Executor
-from harness.files import StorageError, utc_now
+from harness.files import StorageError, digest_of, utc_now
 from harness.journal import Journal, check_free, read_journal
 from harness.labels import check_domain, check_enough
+from harness.outcome import Outcome, stopped_early
 from harness.plan import Plan, Trial, make_plan
-from harness.policy import Outcome, Policy
+from harness.policy import Policy
 from harness.progress import Display
-from harness.recovery import Damage, discard_stale_pretraining, known_outcomes
+from harness.recovery import Damage, Known, discard_stale_pretraining, known_outcomes, known_pretraining
+from harness.remote import RemoteRun
 from harness.request import Request, write_request
 from harness.resources import TrialResources
-from harness.results import RunFolder, compact
+from harness.results import RunFolder, compact, outcome_of
 from harness.retries import FailedBefore, Retries
+from harness.search.tpe import require_optuna
+from harness.storage import ObjectStore
 from harness.suite import Suite
 from harness.timings import record_timing
 from harness.trial import make_payload
@@ -51,12 +55,15 @@ class Prepared:
 
     def plan(self) -> Plan:
         """The plan of this run."""
+        if self.request.suite.search.method == "tpe":
+            require_optuna()
         return make_plan(
             self.request.suite,
             self.catalogue,
             settings=self.settings,
             cohort=self.cohort.fingerprint,
             other_splits={split: cohort.fingerprint for split, cohort in self.other_splits.items()},
+            probes=self.domain.probes,
         )
 
     def folder(self, split: int) -> Path:
@@ -148,9 +155,17 @@ def run_suite(
         started=utc_now(),
         device=_device(request.suite),
     )
+    remote = None if request.storage is None else RemoteRun(ObjectStore(request.storage), run.root.name)
+    if remote is not None:
+        if request.suite.search.early_stopping is not None:
+            raise InputError(
+                "early stopping needs a run folder that all workers share, not an object store",
+                mend="take [search.early_stopping] out, or --storage",
+            )
+        remote.store.check()
     with Journal(run.journal) as journal:
         write_request(request)
-        return _Driver(prepared, plan, run, facts, journal, executor, display, only_failed).drive()
+        return _Driver(prepared, plan, run, facts, journal, executor, display, remote, only_failed).drive()
 
 
 def _prepare_cohorts(prepared: Prepared, display: Display) -> dict[str, dict[str, SplitSize]]:
@@ -179,6 +194,7 @@ class _Driver:
     journal: Journal
     executor: Executor
     display: Display
+    remote: RemoteRun | None = None
     only_failed: bool = False
     failures: dict[str, str] = field(default_factory=dict)
     retries: Retries = field(default_factory=Retries)
@@ -187,6 +203,8 @@ class _Driver:
     policy: Policy = field(init=False)
     clock: float = field(default_factory=time.monotonic)
     test_openings: int = 0
+    journaled_proposals: int = 0
+    journaled_selections: int = 0
 
     def drive(self) -> Finished:
         """Run, and leave the records in order whatever happens."""
@@ -212,9 +230,11 @@ class _Driver:
                 f"{self.run.journal}: {len(history.damaged)} damaged lines are ignored; trial folders decide"
             )
         self.run.clear_partial()
-        shutil.rmtree(self.run.root / "scratch" / "warm-up", ignore_errors=True)
         cache = self.prepared.request.cache
-        known = known_outcomes(self.plan, self.run, cache, history, adopt=True)
+        if self.remote is not None:
+            pretraining = [trial.key for trial in self.plan.pretraining.values()]
+            self._collect(self.remote, pretraining)
+        known = known_outcomes(self.plan, self.run, cache, history, adopt=True, remote=self.remote)
         done, cached = known.done, known.cached
         journaled = {entry["key"] for entry in history.of("finished")}
         self.test_openings = sum(entry.get("test_openings", 0) for entry in history.events)
@@ -228,18 +248,46 @@ class _Driver:
         )
         self._report_damage(known.damage)
         for key in sorted(done.keys() - journaled):
-            openings = self.run.test_openings(key)
-            self.test_openings += openings
-            self.journal.append(
-                "finished",
-                key=key,
-                adopted="cache" if key in cached else "folder",
-                validation_score=done[key].validation_score,
-                artifact=done[key].artifact,
-                test_openings=openings,
-            )
+            self._journal_adopted(key, done[key], "cache" if key in cached else "folder")
         discard_stale_pretraining(self.plan, self.run, cache, done)
-        self.policy = Policy(self.plan, done)
+        self.policy = Policy(
+            self.plan,
+            done,
+            adopt=lambda trial: self._adopt_pretraining(trial, known),
+            recorded=recorded_proposals(history),
+        )
+        self._journal_decisions()
+
+    def _collect(self, remote: RemoteRun, pretraining: Iterable[str]) -> None:
+        """Bring here what earlier executions and other runs left in the object store."""
+        for name in remote.collect(self.run, self.prepared.request.cache, pretraining):
+            self.display.note(f"{remote.store.uri}/{name} is damaged: deleted, made anew")
+
+    def _journal_adopted(self, key: str, outcome: Outcome, source: str) -> None:
+        openings = self.run.test_openings(key)
+        self.test_openings += openings
+        self.journal.append(
+            "finished",
+            key=key,
+            adopted=source,
+            validation_score=outcome.validation_score,
+            artifact=outcome.artifact,
+            wall_seconds=outcome.wall_seconds,
+            test_openings=openings,
+            **stopped_early(vars(outcome)),
+        )
+
+    def _adopt_pretraining(self, trial: Trial, known: Known) -> Outcome | None:
+        """Take over a pretraining whose setting has only now been chosen."""
+        seen, was_done = len(known.damage), trial.key in known.done
+        cache = self.prepared.request.cache
+        if self.remote is not None:
+            self._collect(self.remote, [trial.key])
+        outcome = known_pretraining(trial, self.run, cache, known, adopt=True, remote=self.remote)
+        self._report_damage(known.damage[seen:])
+        if outcome is not None and not was_done:
+            self._journal_adopted(trial.key, outcome, "cache")
+        return outcome
 
     def _report_damage(self, damage: Sequence[Damage]) -> None:
         """Say what was not as it had been written; it runs again."""
@@ -265,7 +313,7 @@ class _Driver:
                 if wanted is not None and not in_flight:
                     break
                 event = self.executor.next_event(PATIENCE_SECONDS)
-                if event is not None and not self._tried_again(event):
+                if event is not None and not self._tried_again(event := self._received(event)):
                     in_flight -= 1
                     self._take(event)
                 self.display.tick()
@@ -277,6 +325,16 @@ class _Driver:
         declared = self.plan.suite.resources.of(trial.stage)
         self.given[trial.key] = self.retries.resources(trial.key, declared)
         return self.given[trial.key]
+
+    def _received(self, event: Event) -> Event:
+        """Bring here what a trial left in the object store; what does not come back counts as lost."""
+        if self.remote is None:
+            return event
+        self.remote.receive_log(event.key, self.run)
+        if event.outcome["status"] != "done":
+            return event
+        error = self.remote.receive_result(event.key, self.run)
+        return event if error is None else Event(event.key, {"status": "lost", "error": error})
 
     def _tried_again(self, event: Event) -> bool:
         """Hand a trial out once more whose worker was lost or that ran out of memory."""
@@ -322,7 +380,6 @@ class _Driver:
             self.journal.append("failed", key=event.key, error=outcome["error"], test_openings=openings)
             what, _, mend = outcome["error"].partition("; ")
             raise StorageError(what, mend=mend)
-        seen = len(self.policy.selections)
         if outcome["status"] == "done":
             self.journal.append(
                 "finished",
@@ -331,22 +388,32 @@ class _Driver:
                 artifact=row["artifact"],
                 wall_seconds=row["wall_seconds"],
                 test_openings=openings,
+                **stopped_early(row),
             )
             record_timing(self.prepared.request.cache, trial.spec, row)
-            self.policy.complete(event.key, Outcome("done", row["validation_score"], row["artifact"]))
+            self.policy.complete(event.key, outcome_of(row))
         else:
             why = self._why(event)
             self.journal.append("failed", key=event.key, **why, test_openings=openings)
             self.failed_rows[event.key] = row
             self.policy.fail(event.key, why["error"])
             row["error"] = why["error"]
-        for selection in self.policy.selections[seen:]:
-            self.journal.append("selected", **vars(selection))
+        self._journal_decisions()
         self.display.ended(trial, "done" if outcome["status"] == "done" else "failed", row)
+
+    def _journal_decisions(self) -> None:
+        """Put what was decided on record, before anything of it runs."""
+        decisions = self.policy.decisions
+        for proposal in decisions.proposals[self.journaled_proposals :]:
+            self.journal.append("proposed", **vars(proposal))
+        for selection in decisions.selections[self.journaled_selections :]:
+            self.journal.append("selected", **vars(selection))
+        self.journaled_proposals = len(decisions.proposals)
+        self.journaled_selections = len(decisions.selections)
 
     def _payload(self, trial: Trial) -> dict[str, Any]:
         request = self.prepared.request
-        return make_payload(
+        payload = make_payload(
             trial.spec,
             arm=trial.arm,
             run=self.run.root,
@@ -358,7 +425,22 @@ class _Driver:
             protocols=list(self.policy.protocols_of(trial.key)),
             resources=self.given[trial.key],
             threads=request.suite.resources.threads,
+            bracket=self._bracket(trial),
         )
+        if self.remote is None:
+            return payload
+        cohort = self.plan.cohorts[trial.condition.split]
+        self.remote.offer_cohort(cohort, Path(payload["cohort_folder"]))
+        return payload | self.remote.as_dict(cohort)
+
+    def _bracket(self, trial: Trial) -> dict[str, Any] | None:
+        """Where a tuning trial meets the others of its cell, if trials may be stopped early."""
+        stopping = self.plan.suite.search.early_stopping
+        if stopping is None or trial.stage != "tune":
+            return None
+        cell = digest_of([trial.place.arm, trial.place.task, vars(trial.condition), trial.spec.upstream])
+        folder = self.run.root / "brackets" / cell[:16]
+        return {"folder": str(folder), "rungs": stopping.rungs, "reduction": stopping.reduction}
 
     def _write_run(self, *, finished: str | None) -> None:
         records.write_run(
@@ -376,6 +458,7 @@ class _Driver:
             self.run,
             records.trial_rows(self.run, self.policy, self.failed_rows),
             records.selection_rows(self.policy),
+            records.search_rows(self.policy),
         )
         self._write_run(finished=utc_now())
         return records.status(self.policy)

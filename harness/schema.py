@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.inheritance import OWN, Inheritance
 from harness.suite import Suite
 from harness.table import tables_within
 
@@ -18,12 +19,18 @@ _ENTRY = re.compile(r"^(\w+(?:, \w+)*)\n((?: {4}.*\n?)+)", re.MULTILINE)
 def suite_schema() -> dict[str, Any]:
     """The JSON schema of a suite file; `[cohort]` and `[settings]` are the domain's and stay open."""
     schema = Suite.model_json_schema(by_alias=True)
-    for name, table in _tables(Suite).items():
+    for name, table in tables_of(Suite).items():
         described = schema if name == "Suite" else schema["$defs"][name]
-        summary, texts = _documented(table)
+        summary, texts = documented(table)
         described["description"] = summary
         for key, entry in described["properties"].items():
             entry["description"] = texts[key]
+    links = Inheritance.model_json_schema()["properties"]
+    _, texts = documented(Inheritance)
+    schema["properties"] |= {key: entry | {"description": texts[key]} for key, entry in links.items()}
+    inherited = [key for key in schema["required"] if key not in OWN]
+    schema["required"] = [key for key in schema["required"] if key in OWN]
+    schema["anyOf"] = [{"required": inherited}, {"required": ["extends"]}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "suite.schema.json",
@@ -32,16 +39,16 @@ def suite_schema() -> dict[str, Any]:
     }
 
 
-def _tables(table: type[BaseModel]) -> dict[str, type[BaseModel]]:
+def tables_of(table: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """A table and all tables within it, by name."""
     found = {table.__name__: table}
     for information in table.model_fields.values():
         for inner in tables_within(information.annotation):
-            found |= _tables(inner)
+            found |= tables_of(inner)
     return found
 
 
-def _documented(table: type[BaseModel]) -> tuple[str, dict[str, str]]:
+def documented(table: type[BaseModel]) -> tuple[str, dict[str, str]]:
     """The first line of a table's docstring, and what it says about each field."""
     text = inspect.cleandoc(table.__doc__ or "")
     summary, _, attributes = text.partition("Attributes\n----------\n")

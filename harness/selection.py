@@ -8,7 +8,11 @@ from typing import Any
 
 from harness.conditions import Condition, Place
 from harness.specs import Protocol
+from registry.contracts import Space
 from registry.contracts.tables import Direction
+
+#: Share of a range, at either end, that counts as its boundary.
+EDGE = 0.05
 
 #: Draw to validation score; `None` for a draw that failed.
 Scores = Mapping[int, float | None]
@@ -25,9 +29,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Selection:
-    """A row of `selections.parquet`."""
+    """A row of `selections.parquet`; of pretraining where the task is `None`."""
 
-    task: str
+    task: str | None
     protocol: Protocol
     strategy: str
     draw: int | None
@@ -38,11 +42,31 @@ class Selection:
     label_fraction: float | None = None
     label_draw: int | None = None
     split: int = 0
+    boundary: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
         """Where it holds."""
-        return Place(self.strategy, self.task, Condition(self.label_fraction, self.label_draw, self.split))
+        return Place(
+            self.strategy, self.task or "", Condition(self.label_fraction, self.label_draw, self.split)
+        )
+
+
+def boundaries(space: Space, setting: Mapping[str, Any]) -> tuple[str, ...]:
+    """Hyperparameters whose value lies in the outermost twentieth of its range: the best may lie beyond.
+
+    Examples
+    --------
+    >>> from registry.contracts import uniform
+    >>> boundaries(Space(rate=uniform(0, 1, default=0.5), drop=uniform(0, 1, default=0.5)), {"rate": 0.97})
+    ('rate at its high end',)
+    """
+    found = []
+    for name, one in space.items():
+        position = one.position(setting[name]) if name in setting else None
+        if position is not None and not EDGE < position < 1 - EDGE:
+            found.append(f"{name} at its {'low' if position <= EDGE else 'high'} end")
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ _ADDED: Mapping[str, Any] = {
     "label_draw": None,
     "shuffled_labels": False,
     "stream": 0,
+    "probe": None,
 }
 _KEEP = object()
 
@@ -57,11 +58,14 @@ class TrialSpec:
     shuffled_labels
         Whether the labels of the train split are dealt out to the wrong scans.
     stream
-        Which stream of random numbers `seed` begins; an A/A arm has one of its own.
+        Which stream of random numbers `seed` begins: final trials have one per pretraining seed, A/A arms
+        have their own.
+    probe
+        The domain's probe that scores a pretraining whose hyperparameters are searched.
 
     Notes
     -----
-    The last four enter the identity only where they are not at their defaults: keys of trials that know
+    The last five enter the identity only where they are not at their defaults: keys of trials that know
     nothing of them stay as they are.
     """
 
@@ -86,6 +90,7 @@ class TrialSpec:
     label_draw: int | None = None
     shuffled_labels: bool = False
     stream: int = 0
+    probe: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they travel to a worker and into records."""

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from harness.axes import Ablation, Controls, Endpoint, LabelEfficiency, Margins
+from harness.inheritance import Inheritance, resolved
 from harness.resources import Resources, merged
+from harness.search.tables import Search
 from harness.table import Name, Names, Seed, SeedList, SuiteTable, distinct, tables_within
 from registry.catalog import suite_files, unknown_name
 from registry.contracts import InputError
@@ -24,7 +26,11 @@ class Seeds(SuiteTable):
     draws
         Seed of the hyperparameter draws.
     pretraining
-        One artifact per strategy and seed; tuning starts from the first.
+        One artifact per strategy and seed.
+    tuning_pretraining
+        Seed of the weights that tuning starts from; none of the pretraining ones, so that no setting is
+        chosen for weights that are judged. Where it is not given, tuning starts from the first pretraining
+        seed: cheaper, and a caveat of the run.
     tuning
         Seed of every tuning trial; none of the final ones, so that nothing is selected on a lucky final.
     final
@@ -35,6 +41,7 @@ class Seeds(SuiteTable):
     pretraining: SeedList = (0,)
     tuning: Seed = 100
     final: SeedList = (0, 1)
+    tuning_pretraining: Seed | None = None
 
     @field_validator("pretraining", "final")
     @classmethod
@@ -45,7 +52,17 @@ class Seeds(SuiteTable):
     def _tuning_apart(self) -> Seeds:
         if self.tuning in self.final:
             raise ValueError(f"tuning seed {self.tuning} is also a final seed; give tuning a seed of its own")
+        if self.tuning_pretraining in self.pretraining:
+            raise ValueError(
+                f"tuning_pretraining {self.tuning_pretraining} is also a pretraining seed; "
+                "give it a seed of its own, or leave it out to tune on the first pretraining seed"
+            )
         return self
+
+    @property
+    def tuned_weights(self) -> int:
+        """Seed of the weights that tuning starts from."""
+        return self.pretraining[0] if self.tuning_pretraining is None else self.tuning_pretraining
 
 
 class Budget(SuiteTable):
@@ -54,10 +71,19 @@ class Budget(SuiteTable):
     Attributes
     ----------
     draws
-        Hyperparameter settings that every arm tries per task.
+        Hyperparameter settings that every arm tries per task. Where early stopping is on: the resource of
+        so many full trials, spent on as many settings as it lasts for.
+    pretraining_draws
+        Settings of pretraining that every arm tries; the first is the declared one, so that 1 searches
+        nothing.
+    seconds
+        Time that the tuning trials of an arm on a task may take together, from whose passing on no further
+        one starts; `draws` bounds their number all the same.
     """
 
     draws: Annotated[int, Field(ge=1, le=100_000)] = 3
+    pretraining_draws: Annotated[int, Field(ge=1, le=10_000)] = 1
+    seconds: Annotated[float, Field(gt=0)] | None = None
 
 
 class Suite(SuiteTable):
@@ -77,7 +103,7 @@ class Suite(SuiteTable):
         What is compared, on what; every strategy with every task.
     cohort
         On which data; checked by the domain.
-    seeds, budget, resources
+    seeds, budget, search, resources
         See these tables.
     reference_arms
         The arms whose mean rank selects the matched setting; all strategies where none are declared.
@@ -108,6 +134,7 @@ class Suite(SuiteTable):
     cohort: dict[str, Any] = Field(default_factory=dict)
     seeds: Seeds = Seeds()
     budget: Budget = Budget()
+    search: Search = Search()
     reference_arms: Names = ()
     resources: Resources = Resources()
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -197,13 +224,19 @@ def load_suite(name_or_file: str) -> Suite:
     InputError
         If there is no such suite, or a key or value in it is wrong; names file, field, value and mend.
     """
-    path = Path(name_or_file)
+    table, source, folder = _read(name_or_file, Path())
+    return parse_suite(resolved(table, source=source, folder=folder, read=_read), source=source)
+
+
+def _read(name_or_file: str, folder: Path) -> tuple[dict[str, Any], str, Path]:
+    """The table of a suite as its file has it, what to call it, and where the file is."""
+    path = folder / name_or_file
     if path.suffix != ".toml":
         shipped = suite_files()
         if name_or_file not in shipped:
             raise unknown_name("suite", name_or_file, shipped)
         path = shipped[name_or_file]
-    return parse_suite(read_toml(path, kind="suite"), source=f"suite file {path}")
+    return read_toml(path, kind="suite"), f"suite file {path}", path.parent
 
 
 def read_toml(path: Path, *, kind: str) -> dict[str, Any]:
@@ -225,12 +258,14 @@ def parse_suite(table: Mapping[str, Any], *, source: str) -> Suite:
 
 
 def _explain(error: ValidationError, source: str) -> InputError:
-    """The first complaint of pydantic as an error a person can act on."""
-    complaint = error.errors(include_url=False)[0]
+    """A complaint of pydantic as an error a person can act on; a wrong key before what is missing for it."""
+    complaints = error.errors(include_url=False)
+    unknown = (one for one in complaints if one["type"] == "extra_forbidden")
+    complaint = next(unknown, complaints[0])
     place = [part for part in complaint["loc"] if isinstance(part, str | int)]
     dotted = ".".join(str(part) for part in place)
     if complaint["type"] == "extra_forbidden":
-        known = _keys_of_table(place[:-1])
+        known = _keys_of_table(place[:-1]) + ([] if place[:-1] else list(Inheritance.model_fields))
         hint = unknown_name("key", str(place[-1]), known)
         return InputError(f"{source}: key {dotted!r} is not known", mend=hint.mend)
     if complaint["type"] == "missing":

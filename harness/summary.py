@@ -51,12 +51,27 @@ def squared_correlation(target: Floats, prediction: Floats) -> float:
     return float(np.corrcoef(target, prediction)[0, 1] ** 2)
 
 
+def slope(target: Floats, prediction: Floats) -> float:
+    """Of predictions over targets, least squares; NaN where the targets do not vary."""
+    spread = float(np.var(target))
+    return float(np.cov(target, prediction, bias=True)[0, 1]) / spread if spread else float("nan")
+
+
+def concordance(target: Floats, prediction: Floats) -> float:
+    """Lin's coefficient with 1/n moments; NaN where nothing varies."""
+    spread = float(np.var(target) + np.var(prediction) + (target.mean() - prediction.mean()) ** 2)
+    return 2 * float(np.cov(target, prediction, bias=True)[0, 1]) / spread if spread else float("nan")
+
+
 #: Statistics of target and prediction per measure, by the names that `PrimaryEndpoint.statistic` uses.
 STATISTICS: Mapping[str, Callable[[Floats, Floats], float]] = {
     "r2": coefficient_of_determination,
     "r2_pearson": squared_correlation,
     "rmse": lambda target, prediction: float(np.sqrt(np.mean((prediction - target) ** 2))),
+    "mae": lambda target, prediction: float(np.mean(np.abs(prediction - target))),
     "bias": lambda target, prediction: float(np.mean(prediction - target)),
+    "slope": slope,
+    "ccc": concordance,
 }
 
 
@@ -70,7 +85,8 @@ def endpoint_value(
     primary
         What is averaged over which rows; every measure or score of the trial if it names none.
     predictions, scores
-        The trial's rows of these tables.
+        The trial's rows of these tables; a prediction that could not be made does not count here, and the
+        report shows what that hides.
 
     Returns
     -------
@@ -82,9 +98,10 @@ def endpoint_value(
         values = {name: float(column.mean()) for name, column in by_name.items()}
     else:
         statistic = STATISTICS[primary.statistic]
+        made = predictions.filter(predictions["prediction"].is_finite().fill_null(False))
         values = {
             str(name): statistic(frame["target"].to_numpy(), frame["prediction"].to_numpy())
-            for (name,), frame in predictions.group_by("measure")
+            for (name,), frame in made.group_by("measure")
         }
     rows = primary.rows or tuple(sorted(values))
     if not rows or any(row not in values for row in rows):

@@ -45,18 +45,25 @@ def _is_section(value: Any) -> bool:
 
 
 def _lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
+    return [f"{_key(key)} = {toml_value(value)}" for key, value in table.items()]
 
 
 def _key(key: str) -> str:
     return key if _BARE_KEY.fullmatch(key) else _text(key)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value on one line.
+
+    Examples
+    --------
+    >>> toml_value({"train": 480, "names": ["a"]})
+    '{ train = 480, names = ["a"] }'
+    """
     if isinstance(value, Mapping):
         return "{ " + ", ".join(_lines(value)) + " }" if value else "{}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, bool):

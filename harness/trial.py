@@ -14,7 +14,7 @@ import math
 import shutil
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -28,6 +28,7 @@ from harness.measure import Cost, measured, prepared_process, processor_name
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.resources import TrialResources
 from harness.results import RunFolder, read_result, result_files, result_text
+from harness.search.halving import Bracket, TrialStopped
 from harness.specs import TrialSpec
 from harness.watchdog import TimeLimitReachedError, printed_to, time_limit
 from registry.catalog import Catalogue
@@ -40,7 +41,7 @@ from registry.contracts import (
     Task,
     TrialContext,
 )
-from registry.contracts.context import OpenSplit
+from registry.contracts.context import OpenSplit, Report
 
 Payload = Mapping[str, Any]
 RESULT_SCHEMA = 1
@@ -70,8 +71,16 @@ def make_payload(
     protocols: list[str],
     resources: TrialResources,
     threads: int,
+    bracket: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything a worker must be told to run `spec`."""
+    """Everything a worker must be told to run `spec`.
+
+    Parameters
+    ----------
+    bracket
+        Of a tuning trial that may be stopped early: the folder where it meets the others of its cell, the
+        rungs and the reduction.
+    """
     return {
         "key": spec.key,
         "spec": spec.as_dict(),
@@ -86,6 +95,7 @@ def make_payload(
         "resources": resources.as_dict(),
         "device": resources.device,
         "threads": threads,
+        "bracket": None if bracket is None else dict(bracket),
     }
 
 
@@ -169,6 +179,9 @@ class Attempt:
                 produced = (
                     self._pretrain(catalogue, domain) if self._pretrains else self._learn(catalogue, domain)
                 )
+        except TrialStopped as stopped:
+            produced = Produced({})
+            self.row |= {"pruned_at": stopped.share, "interim_score": stopped.score}
         finally:
             self.row |= vars(cost)
         self.row |= {
@@ -221,7 +234,8 @@ class Attempt:
 
     def _pretrain(self, catalogue: Catalogue, domain: Domain) -> Produced:
         strategy = catalogue.strategy(str(self.spec.strategy))
-        artifact = strategy.pretrain(self._context(self._door(domain).learning_view))
+        context = self._context(self._door(domain).learning_view)
+        artifact = strategy.pretrain(context)
         if not isinstance(artifact, Artifact):
             raise TypeError(
                 f"strategy {self.spec.strategy!r} returned {type(artifact).__name__}, not an Artifact"
@@ -232,7 +246,10 @@ class Attempt:
                 f"and returned {sorted(artifact.parts)}"
             )
         _check_finite(artifact, str(self.spec.strategy))
-        return Produced(dict(artifact.validation), artifact=self.store.save(artifact))
+        validation, score = dict(artifact.validation), None
+        if (probe := self.spec.probe) is not None:
+            score = validation[probe] = _finite(domain.probe(probe, context, artifact), f"probe {probe!r}")
+        return Produced(validation, score, artifact=self.store.save(artifact))
 
     def _learn(self, catalogue: Catalogue, domain: Domain) -> Produced:
         """Fit on train, score on validation; in the final stage open the test split, once, and predict."""
@@ -240,6 +257,7 @@ class Attempt:
         door = self._door(domain)
         context = self._context(labelled_view(door.learning_view, domain, task.card.part, self.spec))
         if baseline is None:
+            context = replace(context, report=self._watched(task))
             model = task.fit(context, self.store.load(self.payload["artifact"]))
         else:
             model = task.fit_baseline(baseline, context)
@@ -255,6 +273,21 @@ class Attempt:
         predictions = task.predict(context, model, split)
         exhibits = tuple(task.exhibits(context, model, split))
         return Produced(validation, score, predictions=predictions, exhibits=exhibits)
+
+    def _watched(self, task: Task) -> Report:
+        """Reports go to the log and, where trials may be stopped early, scores to their bracket."""
+        if (told := self.payload.get("bracket")) is None:
+            return self.log
+        primary = task.card.primary
+        bracket = Bracket.from_payload({**told, "direction": primary.direction}, self.payload["key"])
+
+        def report(step: int, steps: int, **values: float) -> None:
+            self.log(step, steps, **values)
+            for name in (primary.metric, f"validation_{primary.metric}"):
+                if name in values:
+                    bracket.report(step / steps, float(values[name]))
+
+        return report
 
     def _write(self, produced: Produced) -> None:
         """Put the trial's folder into place; a pretraining goes to the cache too, for every later run."""
@@ -283,9 +316,13 @@ def _primary_score(task: Task, model: FittedModel) -> float:
             f"task {task.card.name!r} is judged by {metric!r}, its validation scores are "
             f"{sorted(model.validation)}"
         )
-    score = float(model.validation[metric])
+    return _finite(model.validation[metric], f"validation score {metric!r}")
+
+
+def _finite(value: float, name: str) -> float:
+    score = float(value)
     if not math.isfinite(score):
-        raise ValueError(f"validation score {metric!r} is {score}: training diverged")
+        raise ValueError(f"{name} is {score}: training diverged")
     return score
 
 
@@ -358,6 +395,8 @@ def _new_row(payload: Payload) -> dict[str, Any]:
         "hyperparameters": spec[hyperparameters],
         "validation_score": None,
         "validation": {},
+        "pruned_at": None,
+        "interim_score": None,
         "started": utc_now(),
         "finished": None,
         "device": payload["device"],

@@ -24,10 +24,8 @@ def work_of(plan: Plan, policy: Policy, *, timed: bool = True) -> list[Work]:
     for key, trial in policy.trials.items():
         if policy.states[key] != "done":
             tally.add(trial, 1)
-    for place, count in policy.unselected_by_place().items():
-        if count:
-            final = next(iter(plan.finals(place, {}, draw=None, protocols=())))
-            tally.add(final, count, before=plan.tuning[plan.leader(place)][:1])
+    for trial, count, before in policy.decisions.unnamed():
+        tally.add(trial, count, before)
     return tally.work()
 
 
@@ -44,8 +42,8 @@ class _Tally:
         kind = self._kind(trial)
         self.counts[kind] += count
         if kind not in self.described:
-            upstream = tuple(self._kind(self.policy.trials[key]) for key in trial.spec.upstream)
-            chain = (*upstream, *(self._kind(earlier) for earlier in before))
+            upstream = (self.policy.trials.get(key) for key in trial.spec.upstream)
+            chain = tuple(self._kind(earlier) for earlier in (*upstream, *before) if earlier is not None)
             self.described[kind] = (_words(trial), trial.stage, chain)
 
     def work(self) -> list[Work]:

@@ -31,6 +31,9 @@ BUILT_IN_STRATEGIES = {
     "nodxa_vae": "registry.dxa.strategies.vae:NoDxaVae",
     "dxa_vae": "registry.dxa.strategies.vae:DxaVae",
     "dxa_vae_permuted": "registry.dxa.strategies.vae:DxaVaePermuted",
+    "dxa_vae_released": "registry.dxa.strategies.vae:DxaVaeReleased",
+    "masked_autoencoder": "registry.dxa.strategies.masked_autoencoder:MaskedAutoencoder",
+    "vicreg": "registry.dxa.strategies.vicreg:VicReg",
     "vae_pixel": "registry.dxa.strategies.vae:VaePixel",
 }
 BUILT_IN_TASKS = {

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 #: Command to its module, its function and the line that the overview shows.
 DOMAIN_COMMANDS = {
+    "weights": (
+        "registry.dxa.models.commands",
+        "weights",
+        "DXA: list, fetch and verify pretrained weights.",
+    ),
+    "data": ("registry.dxa.cohort.commands", "data", "DXA: make, import, check and show cohorts."),
     "bodycomp": (
         "registry.dxa.bodycomp.commands",
         "bodycomp",

@@ -5,31 +5,37 @@ It reads the files that `docs/records.md` describes and knows neither the engine
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from reports.errors import RecordsError
 
-__all__ = ["RecordsError", "build_report"]
+__all__ = ["FORMATS", "RecordsError", "build_report"]
+
+#: What a report can be written as (`reports.build` knows how).
+FORMATS = ("html", "json", "csv", "latex", "md", "svg", "pdf")
 
 
-def build_report(run_folder: Path) -> Path:
-    """Write `report.html`, its twin `report.json` and the tables of a run.
+def build_report(run_folder: Path, formats: Sequence[str] | None = None) -> Path:
+    """Write `report.html`, its twin `report.json` and the tables of a run, or the formats asked for.
 
     Parameters
     ----------
     run_folder
         A run folder as `docs/records.md` defines it; the only input.
+    formats
+        Of `FORMATS`; by default the page, its twin and the tables as CSV and LaTeX.
 
     Returns
     -------
     Path
-        The page, `run_folder / "report.html"`.
+        What was written last: the page, where it was asked for.
 
     Raises
     ------
     RecordsError
         If a record is missing, unreadable or contradicts another one.
     """
-    from reports.build import build  # noqa: PLC0415  the command line imports this package at start-up
+    from reports.build import DEFAULT, build  # noqa: PLC0415  the command line imports this at start-up
 
-    return build(Path(run_folder))
+    return build(Path(run_folder), formats=formats or DEFAULT)

@@ -12,6 +12,7 @@ design cannot tell apart is named, not estimated.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -78,6 +79,16 @@ class Ladder:
 
 
 @dataclass(frozen=True)
+class OrderMeans:
+    """The mean step of each factor over so many orders; `complete`: over all, which is its Shapley value."""
+
+    factors: tuple[str, ...]
+    orders: int
+    complete: bool
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True)
 class DosePoint:
     """One level of a factor; `difference` to the base, `None` for the base itself."""
 
@@ -134,8 +145,8 @@ class Ablations:
 
     Parameters
     ----------
-    order_means, orders
-        Mean step of each factor over so many orders: its Shapley value where all orders ran.
+    order_means
+        Of every set of factors that can be reached in two or more orders.
     retuned
         Arm to whether its hyperparameters were tuned anew (else the base's were kept).
     """
@@ -150,8 +161,7 @@ class Ablations:
     value: Estimate
     removals: tuple[Effect, ...]
     ladders: tuple[Ladder, ...]
-    order_means: tuple[Effect, ...]
-    orders: int
+    order_means: tuple[OrderMeans, ...]
     factorial: Factorial | None
     doses: tuple[Dose, ...]
     children: tuple[Effect, ...]
@@ -209,7 +219,6 @@ class _Study:
         self.key = f"arm:{base['name']}"
 
     def result(self, comparison: Comparison) -> Ablations:
-        ladders, means, orders = self._ladders()
         return Ablations(
             comparison.task,
             comparison.title,
@@ -220,9 +229,8 @@ class _Study:
             self.base["title"],
             estimate(self.endpoint.of(self.key))[0],
             self._removals(),
-            ladders,
-            means,
-            orders,
+            self._ladders(),
+            self._order_means(),
             self._factorial(),
             self._doses(),
             self._children(),
@@ -284,35 +292,42 @@ class _Study:
         note = "" if len(factors) == 1 else together
         return {first: 1.0, second: -1.0}, factors, self._words(changes), note
 
-    def _ladders(self) -> tuple[tuple[Ladder, ...], tuple[Effect, ...], int]:
-        shown = self._of("ladder")
-        if not shown:
-            return (), (), 0
-        keys = {changes: f"arm:{arm['name']}" for changes, arm in self._of("ladder", "factorial").items()}
-        keys[frozenset()] = self.key
-        paths = _paths(set(shown) | {frozenset()})
+    def _ladders(self) -> tuple[Ladder, ...]:
+        nodes = self._nodes("ladder")
         ladders = []
-        for path in paths[:LADDERS_SHOWN]:
-            rows = [self._row(after - before, keys[after], keys[before]) for before, after in pairwise(path)]
+        for path in _paths(set(nodes))[:LADDERS_SHOWN]:
+            rows = [
+                self._row(after - before, nodes[after], nodes[before]) for before, after in pairwise(path)
+            ]
             steps = self._family("step", rows)
             ladders.append(Ladder(tuple(" + ".join(step.factors) for step in steps), steps))
-        orders = [path for path in _paths(set(keys)) if _single_steps(path)]
-        return tuple(ladders), self._order_means(orders, keys), len(orders)
+        return tuple(ladders)
 
-    def _order_means(
-        self, orders: Sequence[Sequence[Changes]], keys: Mapping[Changes, str]
-    ) -> tuple[Effect, ...]:
-        if len(orders) < 2 or len({path[-1] for path in orders}) > 1:
-            return ()
-        weights: dict[str, dict[str, float]] = {}
-        for path in orders:
-            for before, after in pairwise(path):
-                own = weights.setdefault(_factors(after - before)[0], {})
-                own[keys[after]] = own.get(keys[after], 0.0) + 1 / len(orders)
-                own[keys[before]] = own.get(keys[before], 0.0) - 1 / len(orders)
-        words = f"mean over {len(orders)} orders"
-        rows: list[Row] = [(own, (factor,), f"{factor}, {words}", "") for factor, own in weights.items()]
-        return self._family("order mean", rows)
+    def _nodes(self, *designs: str) -> dict[Changes, str]:
+        """Keys of arms by their changes, the base's among them."""
+        arms = {changes: f"arm:{arm['name']}" for changes, arm in self._of(*designs).items()}
+        return {frozenset(): self.key, **arms}
+
+    def _order_means(self) -> tuple[OrderMeans, ...]:
+        nodes = self._nodes("ladder", "factorial")
+        tops = {path[-1] for path in _paths(set(nodes))}
+        found = []
+        for top in sorted(tops, key=sorted):
+            below = _paths({one for one in nodes if one <= top})
+            orders = [path for path in below if path[-1] == top and _single_steps(path)]
+            if len(orders) < 2:
+                continue
+            weights: dict[str, dict[str, float]] = {}
+            for path in orders:
+                for before, after in pairwise(path):
+                    own = weights.setdefault(_factors(after - before)[0], {})
+                    own[nodes[after]] = own.get(nodes[after], 0.0) + 1 / len(orders)
+                    own[nodes[before]] = own.get(nodes[before], 0.0) - 1 / len(orders)
+            words = f"mean over {len(orders)} orders"
+            rows: list[Row] = [(own, (name,), f"{name}, {words}", "") for name, own in weights.items()]
+            complete = len(orders) == math.factorial(len(top))
+            found.append(OrderMeans(_factors(top), len(orders), complete, self._family("order mean", rows)))
+        return tuple(found)
 
     def _factorial(self) -> Factorial | None:
         cells = {changes: f"arm:{arm['name']}" for changes, arm in self._of("factorial").items()}

@@ -24,8 +24,12 @@ from reports.svg import (
 )
 
 WIDTH = 760
-LABEL_WIDTH = 190
+#: Space for the titles of rows, and for titles of more letters than fit in it.
+LABEL_WIDTH, LETTERS, WIDE_LABELS = 190, 27, 330
 ROW, GAP = 16, 10
+
+#: Intervals beyond the values by more than this many times the middle interval are cut.
+WIDEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,9 @@ def interval_chart(
     names
         Name and style of what the marks stand for.
     """
-    marks = [mark for row in rows for mark in row.marks]
-    ends = [x for mark in marks for x in (mark.value, mark.low, mark.high) if x is not None]
-    ends += [0.0] if zero else []
-    ticks = nice_ticks(min(ends), max(ends))
-    left, right = LABEL_WIDTH, WIDTH - 110
+    ticks = nice_ticks(*shown_range([mark for row in rows for mark in row.marks], zero))
+    letters = max([len(row.title) for row in rows] + [0])
+    left, right = (LABEL_WIDTH if letters <= LETTERS else WIDE_LABELS), WIDTH - 110
     keys, top = legend(names, left, WIDTH)
     heights = [ROW * max(1, len(row.marks)) + GAP for row in rows]
     tops = [top + 4 + sum(heights[:index]) for index in range(len(rows))]
@@ -84,10 +86,12 @@ def interval_chart(
         parts.append(line(x(0), top + 4, x(0), bottom, colour=INK, more='stroke-dasharray="4 3"'))
     for row, start, height in zip(rows, tops, heights, strict=True):
         middle = start + height / 2
-        name = text(left - 12, middle + 4, shortened(row.title), INK, anchor="end", size=13)
-        parts.append(told(row.title if shortened(row.title) != row.title else "", name))
+        title = shortened(row.title, LETTERS if left == LABEL_WIDTH else 2 * LETTERS)
+        name = text(left - 12, middle + 4, title, INK, anchor="end", size=13)
+        parts.append(told(row.title if title != row.title else "", name))
         for index, mark in enumerate(row.marks):
-            parts += _drawn(mark, x, middle + ROW * (index - (len(row.marks) - 1) / 2), right)
+            y = middle + ROW * (index - (len(row.marks) - 1) / 2)
+            parts += _drawn(mark, x, y, (ticks[0], ticks[-1]), right)
     parts += [text((left + right) / 2, bottom + 36, label, MUTED), "</svg>"]
     return "".join(parts)
 
@@ -128,11 +132,55 @@ def _margin(
     yield told(f"margin \N{PLUS-MINUS SIGN}{margin:g}", band(x(low), top, x(high) - x(low), height))
 
 
-def _drawn(mark: Mark, x: Place, y: float, right: float) -> Iterator[str]:
+def shown_range(marks: Sequence[Mark], zero: bool) -> tuple[float, float]:
+    """What the axis covers: every value, and intervals unless they dwarf the others.
+
+    An interval that is many times wider than the middle one would press all the rest into a line: it is cut
+    there, and drawn with an arrow.
+    """
+    values = [mark.value for mark in marks] + ([0.0] if zero else [])
+    known = [(mark.low, mark.high) for mark in marks if mark.low is not None and mark.high is not None]
+    lows, highs = [low for low, _ in known], [high for _, high in known]
+    widths = sorted(high - low for low, high in known)
+    room = WIDEST * widths[len(widths) // 2] if widths else 0.0
+    return (
+        max(min([*values, *lows]), min(values) - room),
+        min(max([*values, *highs]), max(values) + room),
+    )
+
+
+def _drawn(mark: Mark, x: Place, y: float, ends: tuple[float, float], right: float) -> Iterator[str]:
     shapes = []
     if mark.low is not None and mark.high is not None:
-        shapes.append(line(x(mark.low), y, x(mark.high), y, colour=mark.colour, more='stroke-width="2"'))
+        low, high = max(mark.low, ends[0]), min(mark.high, ends[1])
+        shapes.append(line(x(low), y, x(high), y, colour=mark.colour, more='stroke-width="2"'))
+        shapes += [
+            symbol(f"triangle-{way}", x(end), y, mark.colour, 4.0)
+            for way, end, cut in (("left", low, low > mark.low), ("right", high, high < mark.high))
+            if cut
+        ]
     shapes.append(symbol(mark.symbol, x(mark.value), y, mark.colour))
     yield told(mark.words, *shapes)
     if mark.note:
-        yield text(right + 10, y + 4, mark.note, mark.colour, anchor="start")
+        yield text(right + 10, y + 4, mark.note, INK, anchor="start")
+
+
+def strip_chart(
+    rows: Sequence[tuple[str, Style, Sequence[tuple[float, str]]]], label: str, summary: str
+) -> str:
+    """Single values, a row each; `rows` as (title, style, (value, words under the pointer))."""
+    values = [value for _, _, points in rows for value, _ in points]
+    ticks = nice_ticks(min(values), max(values))
+    left, right, step = LABEL_WIDTH, WIDTH - 20, 30
+    bottom = 8 + step * len(rows)
+    x = scale(ticks, left, right)
+    parts = [opening(WIDTH, bottom + 44, summary)]
+    for tick in ticks:
+        parts.append(line(x(tick), 4, x(tick), bottom))
+        parts.append(text(x(tick), bottom + 16, tick_label(tick, ticks), MUTED))
+    for index, (title, (colour, marker), points) in enumerate(rows):
+        y = 4 + step * (index + 0.5)
+        parts.append(told(title, text(left - 12, y + 4, shortened(title), INK, anchor="end", size=13)))
+        parts += [told(words, symbol(marker, x(value), y, colour, 4.5)) for value, words in points]
+    parts += [text((left + right) / 2, bottom + 36, label, MUTED), "</svg>"]
+    return "".join(parts)

@@ -11,6 +11,9 @@ from reports.limits import Agreement
 from reports.ranking import PairVariance, Rank
 from reports.tests_ import Difference
 
+#: Statistics in the unit of their rows; the others are pure numbers.
+WITH_UNIT = frozenset({"rmse", "mae", "bias", "mean"})
+
 
 @dataclass(frozen=True)
 class Column:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.ablations import Ablations
 from reports.analyses import Analyses, analyse
 from reports.answer import Answer, answer, warnings
 from reports.comparison import Comparison
+from reports.cost_quality import CostQuality
 from reports.curves import CurvePanel, pretraining_curves
+from reports.draws import parallel_figure, search_figure
 from reports.figures import (
     Figure,
     agreement_panels,
@@ -21,8 +24,13 @@ from reports.figures import (
     styles,
 )
 from reports.frame import Run, read_run
+from reports.labels import LabelEfficiency
 from reports.multiples import sheet
 from reports.pictures import BUDGET, ExhibitView, exhibits
+from reports.robustness import Robustness
+from reports.sample import readable
+from reports.searches import Search
+from reports.studies import ablation_figures, cost_figure, labels_figure, look_of, strips_figure
 from reports.svg import Style
 from reports.tables import compare
 from reports.tuning import Cost, TaskTuning, costs, tuning
@@ -40,6 +48,8 @@ class Block:
         By table and column: a panel per row.
     exhibits
         Example scans, and how many were left out to keep the page small.
+    strips, splits
+        Single trials on the cohort's own split, and on all of them.
     """
 
     data: Comparison
@@ -49,6 +59,9 @@ class Block:
     forests: Mapping[tuple[str, str], list[Figure]]
     agreement: Mapping[tuple[str, str], list[str]]
     exhibits: tuple[list[ExhibitView], int]
+    robustness: Robustness | None
+    strips: Figure | None
+    splits: Figure | None
 
     def figures(self) -> Iterator[Figure]:
         """The figures of the block, small multiples as one sheet each."""
@@ -63,6 +76,7 @@ class Block:
                 key = f"agreement-{self.data.task}-{'-'.join(self.data.protocols)}-{table}-{names[column]}"
                 summary = f"Agreement person by person: {titles[column]}"
                 yield Figure(key, sheet(panels, summary), summary)
+        yield from filter(None, (self.strips, self.splits))
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,12 @@ class Contents:
     analyses: Analyses
     arm_styles: Mapping[str, Style]
     curves: tuple[list[CurvePanel], int]
+    labels: tuple[tuple[LabelEfficiency, Figure], ...]
+    ablations: tuple[tuple[Ablations, Mapping[str, Figure]], ...]
+    costs_figures: tuple[tuple[CostQuality, Figure], ...]
     tuning: tuple[tuple[TaskTuning, Figure | None], ...]
+    searches: Mapping[str, tuple[Search, Figure | None]]
+    parallel: Mapping[str, tuple[Figure, int, int] | None]
     costs: tuple[Cost, ...]
 
     @property
@@ -89,14 +108,33 @@ class Contents:
         """What each comparison says."""
         return [block.answer for block in self.blocks]
 
+    def look(self, column: str) -> Style:
+        """Colour and marker of a column by its key."""
+        return look_of(self.arm_styles, column)
+
+    def title(self, column: str) -> str:
+        """What a column is called, by its key."""
+        kind, _, name = column.partition(":")
+        return readable(name) if kind == "baseline" else str(self.run.arms[name]["title"])
+
+    def search(self, task: str) -> tuple[Search, Figure | None] | tuple[None, None]:
+        """What tuning budgets buy at a task."""
+        return self.searches.get(task, (None, None))
+
     def figures(self) -> Iterator[Figure]:
         """Every figure of the page that is not made of pixels, in the order of the page."""
         for block in self.blocks:
             yield from block.figures()
+        yield from (figure for _, figure in self.labels)
+        for _, found in self.ablations:
+            yield from found.values()
+        yield from (figure for _, figure in self.costs_figures)
         if self.curves[0]:
             panels = [panel.svg for panel in self.curves[0]]
             yield Figure("pretraining-curves", sheet(panels, "Learning curves of pretraining"), "")
-        yield from (figure for _, figure in self.tuning if figure)
+        for tuned, figure in self.tuning:
+            drawn = self.parallel[tuned.task]
+            yield from filter(None, (self.search(tuned.task)[1], drawn[0] if drawn else None, figure))
 
 
 def read_contents(folder: Path, draws: int) -> Contents:
@@ -107,25 +145,39 @@ def read_contents(folder: Path, draws: int) -> Contents:
     RecordsError
         If a record is missing, unreadable or contradicts another one.
     """
-    run = read_run(folder)
+    return contents_of(read_run(folder), draws)
+
+
+def contents_of(run: Run, draws: int, cautions: Sequence[str] = ()) -> Contents:
+    """Compute all that is shown of a run; `cautions` come before the warnings that it finds itself."""
     comparisons = compare(run, draws)
     answers = [answer(one) for one in comparisons]
-    looks = arm_styles(run.arms)
+    looks = arm_styles([*run.main_arms, *(name for name in run.arms if name not in run.main_arms)])
+    analyses = analyse(run, comparisons, draws)
+    robust = {(one.task, one.protocols): one for one in analyses.robustness}
     budget = BUDGET // max(1, len(comparisons))
     return Contents(
         run,
         draws,
-        tuple(_block(run, one, found, budget) for one, found in zip(comparisons, answers, strict=True)),
-        tuple(warnings(run, comparisons, answers)),
-        analyse(run, comparisons, draws),
+        tuple(
+            _block(run, one, found, robust.get((one.task, one.protocols)), budget)
+            for one, found in zip(comparisons, answers, strict=True)
+        ),
+        (*cautions, *warnings(run, comparisons, answers)),
+        analyses,
         looks,
-        pretraining_curves(run, looks),
+        pretraining_curves(run, {name: looks[name] for name in run.main_arms}),
+        tuple((one, labels_figure(one, looks)) for one in analyses.labels),
+        tuple((one, ablation_figures(one)) for one in analyses.ablations),
+        tuple((one, cost_figure(one, looks)) for one in analyses.costs),
         tuple((one, draws_figure(one, looks)) for one in tuning(run, comparisons)),
+        {one.task: (one, search_figure(one, looks)) for one in analyses.searches},
+        {name: parallel_figure(run, task, looks) for name, task in run.tasks.items()},
         tuple(costs(run)),
     )
 
 
-def _block(run: Run, one: Comparison, found: Answer, budget: int) -> Block:
+def _block(run: Run, one: Comparison, found: Answer, robust: Robustness | None, budget: int) -> Block:
     looks = styles(one.columns)
     forests: dict[tuple[str, str], list[Figure]] = {}
     panels: dict[tuple[str, str], Any] = {}
@@ -136,4 +188,18 @@ def _block(run: Run, one: Comparison, found: Answer, budget: int) -> Block:
             panels[table.key, arm.column] = agreement_panels(
                 arm, table.statistics[0].lines, looks[arm.column]
             )
-    return Block(one, found, looks, endpoint_figure(one), forests, panels, exhibits(run, one, budget))
+    names = {column.name: looks[column.key] for column in one.columns}
+    strips = strips_figure(robust, robust.seeds, "trials", names) if robust else None
+    splits = strips_figure(robust, robust.splits, "splits", names) if robust else None
+    return Block(
+        one,
+        found,
+        looks,
+        endpoint_figure(one),
+        forests,
+        panels,
+        exhibits(run, one, budget),
+        robust,
+        strips,
+        splits,
+    )

@@ -1,4 +1,4 @@
-"""The numbers outside the page: `report.json`, a CSV file and a LaTeX table for every table."""
+"""The numbers outside the page: `report.json`, and a CSV file for every table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from reports.analyses import NEEDS
-from reports.answer import number
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.contents import Contents
 from reports.frame import Run
@@ -66,13 +65,18 @@ AGREEMENT = (*PLACE, "unit", "entry", "pretraining_seed", "seed", *INTERVAL, "pe
 ESTIMATES = ("bias", "lower", "upper", "concordance", "slope", "deming")
 
 
-def write_atomically(path: Path, text: str) -> None:
+def safe_name(text: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -130,7 +134,7 @@ def to_json(value: Any) -> str:
 
 def table_name(comparison: Comparison, table: Table) -> str:
     """File name of a table, without suffix."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{comparison.task}-{'-'.join(comparison.protocols)}-{table.key}")
+    return safe_name(f"{comparison.task}-{'-'.join(comparison.protocols)}-{table.key}")
 
 
 def values_csv(run: Run, comparison: Comparison, table: Table) -> str:
@@ -249,63 +253,3 @@ def _csv(fields: Sequence[str], lines: Iterator[Mapping[str, Any]]) -> str:
 def _harmless(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
     return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
-
-
-def table_latex(run: Run, comparison: Comparison, table: Table) -> str:
-    """One table per statistic, with the rules of LaTeX's booktabs package."""
-    return "\n".join(_latex(run, comparison, table, statistic) for statistic in table.statistics)
-
-
-def _latex(run: Run, comparison: Comparison, table: Table, statistic: StatisticTable) -> str:
-    mark = "SIMULATED DATA. " if run.simulated else ""
-    head = " & ".join(["", *(latex(column.title) for column in comparison.columns), "$n$"])
-    body = []
-    for line in statistic.lines:
-        cells = [_latex_cell(line.cells[column.key], line.decimals) for column in comparison.columns]
-        unit = f" ({latex(line.unit)})" if line.unit else ""
-        body.append(" & ".join([latex(line.label) + unit, *cells, str(line.patients)]) + r" \\")
-    caption = (
-        f"{mark}{latex(comparison.title)}, {latex(table.title)}: {latex(statistic.label)}, 95\\,\\% intervals"
-        f" ({' and '.join(comparison.protocols)} hyperparameters; $n$ patients). {latex(table.convention)}"
-    )
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{caption}}}",
-        rf"\begin{{tabular}}{{l{'c' * len(comparison.columns)}r}}",
-        r"\toprule",
-        head + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_cell(cell: Any, decimals: int) -> str:
-    if cell is None:
-        return "n/a"
-    if cell.value is None:
-        return "undefined"
-    numbers = [
-        number(one, decimals).replace("\N{MINUS SIGN}", "-") for one in (cell.value, cell.low, cell.high)
-    ]
-    return f"${numbers[0]}$ [${numbers[1]}$, ${numbers[2]}$]" if cell.low is not None else f"${numbers[0]}$"
-
-
-def latex(text: str) -> str:
-    r"""Text with LaTeX's special characters escaped.
-
-    Examples
-    --------
-    >>> print(latex("50 % of a_b"))
-    50 \% of a\_b
-    """
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {char: "\\" + char for char in "&%$#_{}"} | {
-        "²": "$^2$",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-    }
-    return "".join(special.get(char, char) for char in text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from reports.answer import digits, interval, number
 from reports.charts import Mark, Row, interval_chart, scatter_chart
-from reports.comparison import ArmAgreement, Column, Comparison, Contrast, Line, StatisticTable
+from reports.comparison import WITH_UNIT, ArmAgreement, Column, Comparison, Contrast, Line, StatisticTable
 from reports.intervals import Estimate
 from reports.multiples import Rule, Trace, panel
 from reports.svg import Style
@@ -83,7 +83,7 @@ def forest_figures(comparison: Comparison, table: str, statistic: StatisticTable
     figures = []
     for position, indices in enumerate(groups.values()):
         lines = [statistic.lines[index] for index in indices]
-        unit = lines[0].unit if statistic.name in ("rmse", "mae", "bias", "mean") else ""
+        unit = lines[0].unit if statistic.name in WITH_UNIT else ""
         label = f"difference in {lines[0].label if statistic.name == 'mean' else statistic.label}"
         label += f" ({unit})" if unit else ""
         rows = [
@@ -144,7 +144,7 @@ def _axis(statistic: StatisticTable, line: Line) -> str:
     """Rows that share an axis: all of a pure number, rows of one unit, each score by itself."""
     if statistic.name == "mean":
         return line.key
-    return line.unit if statistic.name in ("rmse", "mae", "bias") else ""
+    return line.unit if statistic.name in WITH_UNIT else ""
 
 
 def _marks(

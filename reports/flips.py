@@ -23,6 +23,9 @@ FLIPS = 9_999
 #: Up to so many patients every pattern of signs is tried: 2^13 = 8,192.
 ENUMERATED_PEOPLE = 13
 
+#: Patterns that are multiplied at once; keeps the signs in single bytes until then.
+CHUNK = 1_000
+
 #: The sum that holds the loss behind a statistic; the others have no loss per patient.
 LOSSES = {"r2": "ee", "rmse": "ee", "mae": "ae", "mean": "v"}
 
@@ -71,7 +74,12 @@ def flip_tests(differences: Array) -> tuple[Array, Array]:
     known = np.asarray(np.isfinite(differences).any(0))
     signs = sign_patterns(len(values))
     with np.errstate(divide="ignore", invalid="ignore"):
-        flipped = np.abs(signs @ np.where(size > 0, values / size, 0.0))
+        scaled = np.where(size > 0, values / size, 0.0)
+    if len(signs) > 2**ENUMERATED_PEOPLE:  # drawn patterns have no ties that rounding could break
+        scaled = scaled.astype(np.float32)
+    flipped = np.vstack(
+        [np.abs(signs[start : start + CHUNK] @ scaled) for start in range(0, len(signs), CHUNK)]
+    )
     observed = flipped[0]
     alone = _share(flipped, observed)
     together = np.full(len(observed), np.nan)
@@ -87,15 +95,15 @@ def flip_tests(differences: Array) -> tuple[Array, Array]:
     return np.where(known, alone, np.nan), together
 
 
-@lru_cache(maxsize=8)
-def sign_patterns(people: int, seed: int = 0) -> Array:
-    """(patterns, people) of -1 and 1, the data's own first: all there are, or 9,999 drawn."""
+@lru_cache(maxsize=4)
+def sign_patterns(people: int, seed: int = 0) -> NDArray[np.int8]:
+    """(patterns, people) of -1 and 1, the data's own first: all there are, or 9,999 drawn; one byte each."""
     if people <= ENUMERATED_PEOPLE:
         bits = (np.arange(2**people)[:, None] >> np.arange(people)) & 1
-        return np.asarray(1.0 - 2.0 * bits)
+        return np.asarray(1 - 2 * bits, dtype=np.int8)
     rng = np.random.default_rng([seed, 2, people])
-    drawn = 1.0 - 2.0 * rng.integers(2, size=(FLIPS, people))
-    return np.vstack([np.ones(people), drawn])
+    drawn = 1 - 2 * rng.integers(2, size=(FLIPS, people), dtype=np.int8)
+    return np.vstack([np.ones(people, dtype=np.int8), drawn])
 
 
 def _share(flipped: Array, observed: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,8 @@ class Run:
         Task to its table layouts.
     trials, predictions, scores, curves, selections
         The tables; empty with the documented columns where a run wrote none.
+    elsewhere
+        Key of a trial to its folder, where that is not in this run's: of runs that were joined.
     """
 
     folder: Path
@@ -108,6 +110,11 @@ class Run:
     scores: pl.DataFrame
     curves: pl.DataFrame
     selections: pl.DataFrame
+    elsewhere: Mapping[str, Path] = field(default_factory=dict)
+
+    def trial_folder(self, key: str) -> Path:
+        """Where a trial left its exhibits."""
+        return self.elsewhere.get(key, self.folder / "trials" / key)
 
     @property
     def simulated(self) -> bool:
@@ -158,7 +165,8 @@ def read_run(folder: Path) -> Run:
             mend="say whether the data are simulated; results are never shown without knowing it",
         )
     layouts = read_json(folder / "layouts.json")
-    return Run(folder, meta, layouts, **{name: read_table(folder / "results", name) for name in TABLES})
+    tables: dict[str, Any] = {name: read_table(folder / "results", name) for name in TABLES}
+    return Run(folder, meta, layouts, **tables)
 
 
 def read_json(path: Path) -> Any:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -218,8 +219,8 @@ class CrossedBootstrap:
         self.seed = seed
 
     def patient_weights(self) -> Array:
-        """(draws, patients) counts of N - 1 draws out of N patients, scaled to sum to N."""
-        return _counts(np.random.default_rng([self.seed, 0]), self.draws, self.patients)
+        """(draws, patients) counts of N - 1 draws out of N patients, scaled to sum to N; read-only."""
+        return _patient_weights(self.patients, self.draws, self.seed)
 
     def seed_weights(self, replicates: Replicates) -> Array:
         """(draws, units) weights that sum to 1; arms with the same units get the same weights."""
@@ -228,10 +229,8 @@ class CrossedBootstrap:
         return _counts(rng, self.draws, replicates.count) / replicates.count
 
     def whole_patient_weights(self) -> Array:
-        """(patient draws, patients) counts of N draws out of N patients: the textbook's bootstrap."""
-        rng = np.random.default_rng([self.seed, 3])
-        draws = min(self.draws, PATIENT_DRAWS)
-        return rng.multinomial(self.patients, [1 / self.patients] * self.patients, size=draws).astype(float)
+        """(patient draws, patients) counts of N draws out of N: the textbook's bootstrap; read-only."""
+        return _whole_patient_weights(self.patients, min(self.draws, PATIENT_DRAWS), self.seed)
 
     def resample(
         self, arms: Mapping[str, tuple[PatientSums, Replicates]], statistics: Sequence[str]
@@ -391,6 +390,22 @@ def _weighted(weights: Array, sums: PatientSums, names: Sequence[str]) -> dict[s
         name: (weights @ value.reshape(len(value), -1)).reshape(len(weights), *value.shape[1:])
         for name, value in _features(sums, names).items()
     }
+
+
+@lru_cache(maxsize=2)
+def _patient_weights(patients: int, draws: int, seed: int) -> Array:
+    """Kept for the next table, which mostly has the same patients."""
+    weights = _counts(np.random.default_rng([seed, 0]), draws, patients)
+    weights.setflags(write=False)
+    return weights
+
+
+@lru_cache(maxsize=2)
+def _whole_patient_weights(patients: int, draws: int, seed: int) -> Array:
+    rng = np.random.default_rng([seed, 3])
+    weights = rng.multinomial(patients, [1 / patients] * patients, size=draws).astype(float)
+    weights.setflags(write=False)
+    return weights
 
 
 def _counts(rng: np.random.Generator, draws: int, units: int) -> Array:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,9 @@ import polars as pl
 
 from reports.errors import RecordsError
 from reports.frame import TABLES, Run
+
+#: Keys that may name a folder.
+KEY = re.compile(r"[0-9a-f]{16,64}")
 
 #: What must be the same of a task so that its results mean the same thing.
 TASK_FIELDS = ("version", "part", "primary")
@@ -89,9 +95,9 @@ def joined(runs: Mapping[str, Run], *, apart: bool = False) -> Run:
         )
         for label, run in runs.items()
     ]
-    tables = {name: pl.concat([getattr(one, name) for one in parts]) for name in TABLES}
     if not apart:
-        tables = _first_baselines(tables)
+        parts = list(_first_baselines(parts))
+    tables = {name: pl.concat([getattr(one, name) for one in parts]) for name in TABLES}
     tasks: dict[str, dict[str, Any]] = {}
     layouts: dict[str, list[dict[str, Any]]] = {}
     for one in parts:
@@ -109,16 +115,21 @@ def joined(runs: Mapping[str, Run], *, apart: bool = False) -> Run:
         "suite": _suite(parts),
         "status": _status([run.meta["status"] for run in runs.values()]),
     }
-    return Run(first.folder, meta, layouts, **tables)
+    elsewhere = {key: folder for one in parts for key, folder in one.elsewhere.items()}
+    return Run(first.folder, meta, layouts, **tables, elsewhere=elsewhere)
 
 
 def _renamed(label: str, run: Run, arms: Mapping[str, str], *, rename_baselines: bool) -> Run:
     """The run with other names of arms, and keys of trials that no other run has."""
+    keys = {
+        key: hashlib.sha256(f"{label}/{key}".encode()).hexdigest()
+        for key in {*run.trials["key"], *run.curves["key"], *run.predictions["key"], *run.scores["key"]}
+    }
 
-    def key(column: str) -> pl.Expr:
-        return pl.format("{}/{}", pl.lit(label), pl.col(column)).alias(column)
+    def rekeyed(table: pl.DataFrame) -> pl.DataFrame:
+        return table.with_columns(pl.col("key").replace_strict(keys, return_dtype=pl.String))
 
-    trials = run.trials.with_columns(key("key"), pl.col("strategy").replace(dict(arms)))
+    trials = rekeyed(run.trials).with_columns(pl.col("strategy").replace(dict(arms)))
     baselines = sorted({name for task in run.tasks.values() for name in task["baselines"]})
     names = {name: f"{name}@{label}" if rename_baselines else name for name in baselines}
     trials = trials.with_columns(pl.col("baseline").replace(names))
@@ -143,10 +154,11 @@ def _renamed(label: str, run: Run, arms: Mapping[str, str], *, rename_baselines:
         meta,
         run.layouts,
         trials=trials,
-        predictions=run.predictions.with_columns(key("key")),
-        scores=run.scores.with_columns(key("key")),
-        curves=run.curves.with_columns(key("key")),
+        predictions=rekeyed(run.predictions),
+        scores=rekeyed(run.scores),
+        curves=rekeyed(run.curves),
         selections=run.selections.with_columns(pl.col("strategy").replace(dict(arms))),
+        elsewhere={new: run.trial_folder(old) for old, new in keys.items() if KEY.fullmatch(old)},
     )
 
 
@@ -165,22 +177,21 @@ def _arm(arm: Mapping[str, Any], names: Mapping[str, str], label: str) -> dict[s
     }
 
 
-def _first_baselines(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    """Baselines of the first run that has them; the others' are the same numbers again."""
-    trials = tables["trials"].with_columns(run=pl.col("key").str.split("/").list.slice(0, -1).list.join("/"))
-    trials = trials.with_row_index("place").with_columns(
-        first=pl.col("run").sort_by("place").first().over("task", "baseline")
-    )
-    kept = trials.filter(pl.col("baseline").is_null() | (pl.col("run") == pl.col("first")))
-    keys = kept["key"].to_list()
-    return {
-        "trials": kept.drop("run", "first", "place"),
-        **{
-            name: table.filter(pl.col("key").is_in(keys)) if "key" in table.columns else table
-            for name, table in tables.items()
-            if name != "trials"
-        },
-    }
+def _first_baselines(parts: Sequence[Run]) -> Iterator[Run]:
+    """Each baseline in the first run that has it alone; the others' are the same numbers again."""
+    seen: set[tuple[str, str]] = set()
+    for run in parts:
+        known = set(seen)
+        pairs = list(zip(run.trials["task"], run.trials["baseline"], strict=True))
+        kept = run.trials.filter(pl.Series([pair not in known for pair in pairs], dtype=pl.Boolean))
+        seen |= {pair for pair in pairs if pair[1] is not None}
+        keys = kept["key"].implode()
+        yield replace(
+            run,
+            trials=kept,
+            predictions=run.predictions.filter(pl.col("key").is_in(keys)),
+            scores=run.scores.filter(pl.col("key").is_in(keys)),
+        )
 
 
 def _suite(parts: Sequence[Run]) -> dict[str, Any]:

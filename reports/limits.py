@@ -7,8 +7,6 @@ each.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -73,7 +71,7 @@ def agreement(targets: Array, predictions: Array, level: float = LEVEL) -> Agree
         upper,
         concordance(x, y, level),
         least_squares_slope(x, y, level),
-        jackknifed(deming_slope, x, y, level),
+        deming(x, y, level),
     )
 
 
@@ -158,25 +156,36 @@ def deming_slope(x: Array, y: Array, ratio: float = 1.0) -> float:
     >>> round(deming_slope(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 3)
     2.0
     """
-    sxx, syy = float(np.var(x)), float(np.var(y))
-    sxy = float(np.mean((x - x.mean()) * (y - y.mean())))
-    if sxy == 0 or _constant(y):
+    if _constant(y):
         return float("nan")
-    gap = syy - ratio * sxx
-    return (gap + math.sqrt(gap**2 + 4 * ratio * sxy**2)) / (2 * sxy)
+    dx, dy = x - x.mean(), y - y.mean()
+    return float(_deming(np.mean(dx**2), np.mean(dy**2), np.mean(dx * dy), ratio))
 
 
-def jackknifed(
-    function: Callable[[Array, Array], float], x: Array, y: Array, level: float = LEVEL
-) -> Estimate:
-    """The function with Linnet's interval (1993): standard error from leaving out each person in turn."""
-    n, whole = len(x), function(x, y)
-    kept = ~np.eye(n, dtype=bool)
-    without = np.array([function(x[rows], y[rows]) for rows in kept])
-    if not np.isfinite(whole) or not np.isfinite(without).all():
-        return Estimate(whole if np.isfinite(whole) else None)
+def deming(x: Array, y: Array, level: float = LEVEL) -> Estimate:
+    r"""Deming's slope with Linnet's interval (1993): standard error from leaving out each person in turn.
+
+    Leaving out person i takes :math:`d_i^2 \, n / (n - 1)` from a sum of squares about the mean, so that all
+    n slopes come from the sums of the whole.
+    """
+    n, whole = len(x), deming_slope(x, y)
+    if not np.isfinite(whole):
+        return Estimate(None)
+    dx, dy = x - x.mean(), y - y.mean()
+    products = (dx**2, dy**2, dx * dy)
+    xx, yy, xy = ((one.sum() - one * n / (n - 1)) / (n - 1) for one in products)
+    without = _deming(xx, yy, xy, 1.0)
+    if not np.isfinite(without).all():
+        return Estimate(whole)
     pseudovalues = n * whole - (n - 1) * without
     return _around(whole, float(pseudovalues.std(ddof=1)) / n**0.5, n - 2, level)
+
+
+def _deming(sxx: Array, syy: Array, sxy: Array, ratio: float) -> Array:
+    gap = syy - ratio * sxx
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (gap + np.sqrt(gap**2 + 4 * ratio * sxy**2)) / (2 * sxy)
+    return np.asarray(np.where(sxy == 0, np.nan, slope))
 
 
 def _constant(values: Array) -> bool:

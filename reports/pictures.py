@@ -130,7 +130,7 @@ def _reader(run: Run) -> Any:
             raise RecordsError(
                 f"trials.parquet: {key!r} is no key of a trial", mend="keys are SHA-256 in hex"
             )
-        return read_exhibits(run.folder / "trials" / key)
+        return read_exhibits(run.trial_folder(key))
 
     return read
 

@@ -245,12 +245,14 @@ def build_sample(
             {scan: i for i, scan in enumerate(scans["scan"])}, return_dtype=pl.Int64
         ),
     )
-    if placed.select("trial", "column", "line").is_duplicated().any():
+    place = tuple(placed[one].to_numpy() for one in ("trial", "line", "column"))
+    dense = np.full((len(trial_codes), len(scans), len(rows)), np.nan)
+    filled = np.zeros(dense.shape, dtype=bool)
+    filled[place] = True
+    if int(filled.sum()) < len(placed):
         raise RecordsError(
             f"{source}.parquet: task {task!r} has a scan twice in one trial", mend="run the suite again"
         )
-    place = tuple(placed[one].to_numpy() for one in ("trial", "line", "column"))
-    dense = np.full((len(trial_codes), len(scans), len(rows)), np.nan)
     dense[place] = placed[value].fill_null(np.nan).to_numpy()
     targets = _targets(dense.shape, place, placed, task) if source == "predictions" else None
     fallback = np.full((len(trial_codes), len(rows)), np.nan)

@@ -92,7 +92,7 @@ def line(x1: float, y1: float, x2: float, y2: float, *, colour: str = GRID, more
 
 
 def symbol(name: str, x: float, y: float, colour: str, size: float = 5.0) -> str:
-    """A marker: circle, circle-open, square, diamond, triangle-up, triangle-down, x or cross."""
+    """A marker: circle, circle-open, square, diamond, triangle-up (-down, -left, -right), x, cross."""
     if name.startswith("circle"):
         fill = "#ffffff" if name.endswith("open") else colour
         place = f'cx="{x:.1f}" cy="{y:.1f}" r="{size - 0.5}"'
@@ -103,6 +103,8 @@ def symbol(name: str, x: float, y: float, colour: str, size: float = 5.0) -> str
         "diamond": [(0, -s - 1), (s + 1, 0), (0, s + 1), (-s - 1, 0)],
         "triangle-up": [(0, -s - 1), (s, s - 1), (-s, s - 1)],
         "triangle-down": [(0, s + 1), (s, -s + 1), (-s, -s + 1)],
+        "triangle-left": [(-s - 1, 0), (s - 1, s), (s - 1, -s)],
+        "triangle-right": [(s + 1, 0), (-s + 1, s), (-s + 1, -s)],
     }
     if name in shapes:
         corners = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in shapes[name])

@@ -190,3 +190,17 @@ def _test_value(comparisons: Sequence[Comparison], task: str, protocol: str, arm
             cell = one.endpoint.lines[0].cells.get(f"arm:{arm}")
             return cell.value if cell else None
     return None
+
+
+def settings(value: str | Mapping[str, Any] | None) -> str:
+    """Hyperparameters in one line; numbers with four significant digits.
+
+    Examples
+    --------
+    >>> settings({"rate": 0.123456, "freeze": True})
+    'rate = 0.1235, freeze = True'
+    """
+    chosen = value if isinstance(value, Mapping) else json.loads(value or "{}")
+    return ", ".join(
+        f"{key} = {f'{one:.4g}' if isinstance(one, float) else one}" for key, one in chosen.items()
+    )

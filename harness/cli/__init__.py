@@ -28,6 +28,7 @@ COMMANDS = {
     "suite": ("harness.cli.suite", "suite", "Show a suite, check its file, or print the file's format."),
     "report": ("harness.cli.report", "report", "Write the report of a run folder anew."),
     "diff": ("harness.cli.diff", "diff", "Compare two runs; the exit status says if one regressed."),
+    "compare": ("harness.cli.compare", "compare", "Join runs over the same cohort into one report."),
     "doctor": ("harness.cli.doctor", "doctor", "Check that this machine has what is needed."),
     **DOMAIN_COMMANDS,
 }

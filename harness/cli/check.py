@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.cli import INCOMPLETE
-from harness.cli.options import absolute_plugins, default_cache
+from harness.cli.options import absolute_plugins
 from harness.conformance import Finding, examine
+from harness.files import default_cache
 from registry.catalog import Catalogue
 from registry.contracts import InputError
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.cli import INCOMPLETE
-from harness.cli.options import default_cache
 from harness.doctor import examine
+from harness.files import default_cache
 from registry.catalog import Catalogue
 
 

@@ -57,9 +57,16 @@ def _executor(request: Request) -> Executor:
         from harness.executors.inline import InlineExecutor  # noqa: PLC0415
 
         return InlineExecutor()
-    from harness.executors.tune import TuneExecutor  # noqa: PLC0415 - Ray only where it is used
+    from harness.executors.nodes import Requirements  # noqa: PLC0415 - Ray only where it is used
+    from harness.executors.tune import TuneExecutor  # noqa: PLC0415
 
-    return TuneExecutor(request.suite.resources, workers=request.workers, address=request.address)
+    shared = (request.output.resolve(), request.cache) if request.storage is None else ()
+    return TuneExecutor(
+        request.suite.resources,
+        workers=request.workers,
+        address=request.address,
+        required=Requirements(request.plugins, shared, request.storage),
+    )
 
 
 def _report(run: Path) -> Path:

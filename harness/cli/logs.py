@@ -21,7 +21,7 @@ def logs(run: Path, trial: str | None) -> None:
     Examples:
       harness logs runs/quick
       harness logs runs/quick 3f2a
-      harness logs runs/quick "pretrain dxa_vae"
+      harness logs runs/quick "pretrain my_strategy"
     """
     if trial is None:
         for log in all_logs(run):

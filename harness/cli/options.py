@@ -11,21 +11,28 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.files import CACHE_VARIABLE, default_cache
 from harness.request import Request
 from harness.resources import parse_resources
 from harness.suite import Suite, load_suite, read_toml
+from registry.contracts import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-CACHE_VARIABLE = "HARNESS_CACHE"
+#: Tells domains, in every process, where files of pretrained weights are.
+WEIGHTS_VARIABLE = "HARNESS_WEIGHTS_DIR"
 
 
-def default_cache() -> Path:
-    """`$HARNESS_CACHE`, else the user's cache folder."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pretraining-harness"
+def _use_weights(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    """Hand the folder to this process and to all that it starts."""
+    if folder is None:
+        return
+    if not folder.exists():
+        raise InputError(
+            f"--weights-dir {folder} does not exist",
+            mend=f"harness weights fetch NAME --weights-dir {folder}",
+        )
+    os.environ[WEIGHTS_VARIABLE] = str(folder.resolve())
 
 
 def absolute_plugins(plugins: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,6 +75,20 @@ def suite_options(command: Command) -> Command:
             help=f"Cohorts and weights shared by runs.  [default: ${CACHE_VARIABLE}, else the user's cache]",
         ),
         click.option(
+            "--storage",
+            metavar="URI",
+            help="An object store for nodes that share no folder with this machine: s3://bucket/prefix.",
+        ),
+        click.option(
+            "--weights-dir",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            expose_value=False,
+            callback=_use_weights,
+            help="Pretrained weights on this machine, made by `harness weights fetch`.  "
+            f"[default: ${WEIGHTS_VARIABLE}, else `weights` in the user's cache]",
+        ),
+        click.option(
             "--resources",
             metavar="KEY=VALUE,...",
             help="Per trial, over the suite's: gpus=0.5,memory=8GiB,pretrain.gpus=1,time_limit_seconds=600.",
@@ -93,6 +114,7 @@ def request_from(
     plugins: tuple[str, ...],
     output: Path | None,
     cache: Path | None,
+    storage: str | None,
     resources: str | None,
     gpus: float | None,
     workers: int = 1,
@@ -116,6 +138,7 @@ def request_from(
         workers=workers,
         executor=executor,
         address=address,
+        storage=storage,
         command=shlex.join(["harness", *sys.argv[1:]]),
     )
 

@@ -81,6 +81,8 @@ def _print(console: Console, outlook: Outlook) -> None:
         _say(console, words)
     for one in outlook.evidence:
         _say(console, _evidence_in_words(one))
+    for caveat in outlook.caveats:
+        _say(console, f"caveat: {caveat}")
     for warning in outlook.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 

@@ -7,19 +7,42 @@ from pathlib import Path
 import click
 
 from registry.contracts import InputError
+from reports import FORMATS, build_report
+
+
+class Formats(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names of formats."""
+
+    name = "formats"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Names in the order given; an unknown one is an error that lists the known ones."""
+        names = tuple(name.strip() for name in str(value).split(",") if name.strip())
+        for name in names:
+            if name not in FORMATS:
+                self.fail(f"{name!r} is none of {', '.join(FORMATS)}", param, ctx)
+        return names
 
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> None:
+@click.option(
+    "--format",
+    "formats",
+    type=Formats(),
+    metavar="A,B",
+    help=f"Write these instead: {', '.join(FORMATS)} (figures: svg, pdf).  [default: html,json,csv,latex]",
+)
+def report(run: Path, formats: tuple[str, ...] | None) -> None:
     r"""Write the report of the run folder RUN anew from its records.
 
     \b
-    Example:
+    Examples:
       harness report runs/quick
+      harness report runs/quick --format latex,pdf
     """
     if not (run / "run.json").is_file():
         raise InputError(f"{run} is no run folder: it has no run.json", mend="give the --output of a run")
-    import reports  # noqa: PLC0415 - imports the plotting library
-
-    click.echo(reports.build_report(run))
+    click.echo(build_report(run, formats))

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import absolute_plugins, default_cache
+from harness.cli.options import absolute_plugins
+from harness.difference import ABSENT, differences
+from harness.files import default_cache
 from harness.suite import load_suite
-from harness.toml import to_toml
+from harness.toml import to_toml, toml_value
 
 _PLUGINS = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE|MODULE", help="Register what it declares."
@@ -53,6 +55,48 @@ def validate(name: str, plugins: tuple[str, ...]) -> None:
     click.echo(f"{chosen.name}: {len(plan.cells)} cells, {len(left_out)} of them N/A")
     for line in left_out:
         click.echo(f"  N/A {line}")
+
+
+@suite.command("diff")
+@click.argument("one", metavar="NAME|FILE")
+@click.argument("other", metavar="NAME|FILE")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def diff(one: str, other: str, as_json: bool) -> int:
+    r"""Show where two suites differ, everything that they take over filled in.
+
+    Exit status 0: they are the same; 1: they differ.
+
+    \b
+    Examples:
+      harness suite diff smoke quick
+      harness suite diff quick mine.toml
+    """
+    found = list(differences(load_suite(one).as_table(), load_suite(other).as_table()))
+    if as_json:
+        click.echo(json.dumps([vars(difference) for difference in found], indent=1, ensure_ascii=False))
+    else:
+        for difference in found:
+            click.echo(difference.key)
+            for name, value in ((one, difference.one), (other, difference.other)):
+                click.echo(f"  {name}: {_shown(value)}")
+    return 1 if found else 0
+
+
+def _shown(value: object) -> str:
+    return ABSENT if value == ABSENT else toml_value(value)
+
+
+@suite.command("fields")
+def fields() -> None:
+    r"""Print every field of suite files, with its meaning, as Markdown.
+
+    \b
+    Example:
+      harness suite fields
+    """
+    from harness.fields import field_reference  # noqa: PLC0415
+
+    click.echo(field_reference(), nl=False)
 
 
 @suite.command("schema")

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.economy import economy
+from harness.progress import duration
 from harness.results import RunFolder
 from harness.run import Finished
 from harness.summary import Endpoint, endpoints
@@ -83,6 +85,7 @@ def _columns(found: list[Endpoint], arm: str, *, baseline: bool) -> list[str]:
 def _print_status(console: Console, run: RunFolder, status: Mapping[str, object]) -> None:
     if status["state"] == "complete":
         console.print(f"complete: {status['done']} trials in {run.root}", highlight=False, soft_wrap=True)
+        _print_economy(console, run)
         return
     console.print(
         f"incomplete: {status['done']} trials done, {status['failed']} failed, {status['blocked']} blocked, "
@@ -96,4 +99,22 @@ def _print_status(console: Console, run: RunFolder, status: Mapping[str, object]
         who = row["strategy"] or row["baseline"]
         what = f" / {row['task']}" if row["task"] else ""
         console.print(f"  {row['stage']} {who}{what}: {row['error']}", markup=False, soft_wrap=True)
-    console.print("tracebacks are in journal.jsonl; the same command runs what failed again", style="dim")
+    console.print(
+        f"why: harness logs {run.root} {(trials['key'].to_list() or [''])[0][:8]}\n"
+        f"once more: harness retry {run.root}, or the same command, which also runs what is missing",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_economy(console: Console, run: RunFolder) -> None:
+    """What one pretraining for all tasks saved."""
+    saved = economy(pl.read_parquet(run.table("trials")))
+    console.print(
+        f"{saved.trials} trials, {duration(saved.seconds)} of computing; cells that pretrain for themselves, "
+        f"once per protocol, would take {saved.grid_trials} trials and {duration(saved.grid_seconds)}",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from harness.artifacts import ArtifactStore
 from harness.conditions import Source
 from harness.conformance.finding import Findings
@@ -66,17 +64,10 @@ def _digests(observation: Observation) -> list[Any]:
 
 def _judge_parts(findings: Findings, artifact: Artifact) -> None:
     empty = [part for part, weights in artifact.parts.items() if not weights]
-    wild = [
-        f"{part}.{tensor}"
-        for part, weights in artifact.parts.items()
-        for tensor, values in weights.items()
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all()
-    ]
     findings.judge(
         "delivers the declared parts",
-        not empty and not wild,
+        not empty,
         seen=", ".join(f"{part} ({len(weights)} tensors)" for part, weights in artifact.parts.items()),
-        otherwise=f"without weights: {', '.join(empty) or 'none'}; with values that are no numbers: "
-        f"{', '.join(wild[:3]) or 'none'}",
-        mend="return finite weights for every declared part",
+        otherwise=f"without weights: {', '.join(empty)}",
+        mend="return weights for every declared part",
     )

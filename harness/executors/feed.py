@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 #: How long the Tuner's loop waits for the driver when it has nothing else to do.
@@ -21,8 +20,8 @@ class Feed:
         How many warm-up trials come first. Ray reuses its worker processes, but one that finishes a short
         trial takes the pending trial that another process was starting for, and cancels that start: the
         pool would never grow. Warm-up trials wait until all of them run, so every process exists.
-    folder
-        Where warm-up trials sign in.
+    group
+        Under which name warm-up trials sign in.
 
     Attributes
     ----------
@@ -32,7 +31,7 @@ class Feed:
 
     _feeds: dict[int, Feed] = {}  # noqa: RUF012 - shared on purpose
 
-    def __init__(self, *, warm_up: int, folder: Path) -> None:
+    def __init__(self, *, warm_up: int, group: str) -> None:
         self.ended: queue.Queue[tuple[str, dict[str, Any]] | BaseException] = queue.Queue()
         self.number = len(self._feeds)
         self._feeds[self.number] = self
@@ -41,8 +40,7 @@ class Feed:
         self._running: dict[str, str | None] = {}
         self._closed = False
         self._warm_up = self._warm_up_left = warm_up
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self._group = group
 
     @classmethod
     def numbered(cls, number: int) -> Feed:
@@ -74,7 +72,7 @@ class Feed:
                 self._warm_up_left -= 1
                 self._running[trial_id] = None
                 resources = self._waiting[0][2]
-                warm_up = {"warm_up": self._warm_up, "folder": str(self._folder), "name": trial_id}
+                warm_up = {"warm_up": self._warm_up, "group": self._group, "name": trial_id}
                 return {**warm_up, "resources": resources}
             key, payload, resources = self._waiting.popleft()
             self._running[trial_id] = key

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.executors.base import Event
+from harness.remote import execute_remotely
 from harness.retries import Room
 from harness.trial import execute
 
@@ -32,7 +33,8 @@ class InlineExecutor:
         if not self._queue:
             return None
         payload = self._queue.popleft()
-        return Event(payload["key"], execute(payload))
+        outcome = execute_remotely(payload) if "storage" in payload else execute(payload)
+        return Event(payload["key"], outcome)
 
     def stop(self) -> None:
         """Forget what is queued."""

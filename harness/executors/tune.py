@@ -28,6 +28,7 @@ from typing import Any
 
 from harness.executors.base import Event, WorkersUnavailableError
 from harness.executors.feed import Feed
+from harness.executors.nodes import Requirements, check_nodes
 from harness.resources import Resources, TrialResources
 from harness.retries import Room
 
@@ -45,7 +46,11 @@ ENVIRONMENT = {
 }
 #: Local mode only: a real cluster needs Ray to listen on the network.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+#: Set by `--weights-dir`; domains read it.
+WEIGHTS_VARIABLE = "HARNESS_WEIGHTS_DIR"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+#: Variables of the driver that a cluster's workers get too.
+PASSED_ON = ("HARNESS_WEIGHTS_DIR",)
 TEMPORARY = Path("/tmp")  # noqa: S108
 OBJECT_STORE_BYTES = 100 * 2**20
 
@@ -61,15 +66,25 @@ class TuneExecutor:
         Processors to use in local mode.
     address
         `local` starts a Ray of its own on loopback; `auto` or `host:port` joins a cluster.
+    required
+        What every node of a cluster must have.
     """
 
-    def __init__(self, resources: Resources, *, workers: int, address: str = "local") -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        *,
+        workers: int,
+        address: str = "local",
+        required: Requirements | None = None,
+    ) -> None:
         self.capacity = 1
         self.slots = 1
         self.room = Room()
         self._resources = resources
         self._workers = workers
         self._address = address
+        self._required = required or Requirements()
         self._feed: Feed | None = None
         self._thread: threading.Thread | None = None
         self._folder: Path | None = None
@@ -90,8 +105,8 @@ class TuneExecutor:
             raise
         self.capacity = self.slots + 1  # one in waiting, so that no slot waits for the driver
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots + 2)
-        warm_up = min(self.slots, trials) if self._address == "local" else 0
-        self._feed = Feed(warm_up=warm_up if warm_up > 1 else 0, folder=self._folder / "warm-up")
+        warm_up = min(self.slots, trials)
+        self._feed = Feed(warm_up=warm_up if warm_up > 1 else 0, group=self._folder.name)
         self._thread = threading.Thread(target=self._tune, args=(self._feed,), daemon=True, name="tune")
         self._thread.start()
 
@@ -157,6 +172,10 @@ class TuneExecutor:
                     )
                 else:
                     variables = {name: str(self._resources.threads) for name in THREAD_VARIABLES}
+                    variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+                    # Where every node keeps pretrained weights, if this machine says so.
+                    if WEIGHTS_VARIABLE in os.environ:
+                        variables[WEIGHTS_VARIABLE] = os.environ[WEIGHTS_VARIABLE]
                     ray.init(
                         address=self._address,
                         log_to_driver=False,
@@ -168,6 +187,8 @@ class TuneExecutor:
                     f"Ray does not start at {self._address!r}: {type(error).__name__}: {error}",
                     mend="see `harness doctor`, or use --executor inline",
                 ) from error
+        if not local:
+            check_nodes(self._required)
         self._take_stock([node["Resources"] for node in ray.nodes() if node["Alive"]])
 
     def _take_stock(self, nodes: Sequence[Mapping[str, float]]) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 from ray import tune
 from ray.exceptions import OutOfMemoryError
+from ray.experimental import internal_kv
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from harness.executors.feed import Feed
+from harness.remote import execute_remotely
 from harness.trial import execute
 
 #: The Tuner never runs out of trials by itself: the searcher ends it.
@@ -40,9 +42,11 @@ class TrialTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run the trial; an exception in it is in the outcome, so only a lost worker is Ray's failure."""
         if "payload" in self._told:
-            outcome = execute(json.loads(self._told["payload"]), expendable=True)
+            payload = json.loads(self._told["payload"])
+            run = execute_remotely if "storage" in payload else execute
+            outcome = run(payload, expendable=True)
             return {"done": True, "outcome": json.dumps(outcome, default=str)}
-        _wait_for_all(Path(self._told["folder"]), self._told["name"], self._told["warm_up"])
+        _wait_for_all(self._told["group"], self._told["name"], self._told["warm_up"])
         return {"done": True, "outcome": "{}"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -134,9 +138,9 @@ def run_tuner(feed: Feed, *, folder: Path) -> None:
     tuner.fit()
 
 
-def _wait_for_all(folder: Path, name: str, count: int) -> None:
-    """Sign in and wait until `count` processes have."""
-    (folder / name).touch()
+def _wait_for_all(group: str, name: str, count: int) -> None:
+    """Sign in at the head of the cluster and wait until `count` processes have."""
+    internal_kv._internal_kv_put(f"{group}/{name}", b"here")
     deadline = time.monotonic() + WARM_UP_SECONDS
-    while sum(1 for _ in folder.iterdir()) < count and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while len(internal_kv._internal_kv_list(f"{group}/")) < count and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from harness.table import SuiteTable
 
 Method = Literal["random", "sobol", "tpe"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class EarlyStopping(_Table):
+class EarlyStopping(SuiteTable):
     """`[search.early_stopping]`: asynchronous successive halving (Li et al. 2020), a bracket per cell.
 
     Attributes
@@ -43,7 +41,7 @@ class EarlyStopping(_Table):
         return tuple(shares)
 
 
-class Search(_Table):
+class Search(SuiteTable):
     """`[search]`: how the settings come about that an arm tries.
 
     Attributes

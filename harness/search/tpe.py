@@ -1,7 +1,8 @@
 """Proposals by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), one study per cell.
 
-Several proposals may be under way at once, so what is proposed depends on the order in which trials end: the
-driver records every proposal, and an execution that goes on takes the recorded ones.
+A proposal is a function of the cell, the draw's number and the results so far. Where several are under way at
+once these depend on the order in which trials end: the driver records every proposal, and an execution that
+goes on takes the recorded ones.
 """
 
 from __future__ import annotations
@@ -41,20 +42,20 @@ class TpeSampler:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna = optuna
         self._distributions = {name: _distribution(optuna, name, one) for name, one in space.items()}
-        digest = hashlib.sha256(f"{seed}/{identity}".encode()).digest()
-        sampler = optuna.samplers.TPESampler(
-            seed=int.from_bytes(digest[:4], "big"),
-            n_startup_trials=startup,
-            multivariate=True,
-            constant_liar=True,
-        )
-        self._study = optuna.create_study(
-            sampler=sampler, direction="maximize" if direction == "max" else "minimize"
-        )
+        self._seed = f"{seed}/{identity}"
+        self._startup = startup
+        self._study = optuna.create_study(direction="maximize" if direction == "max" else "minimize")
         self._open: dict[int, Any] = {}
 
     def propose(self, draw: int) -> Setting:
-        """Ask the study."""
+        """Ask the study; the random numbers are the draw's own, whatever was proposed before."""
+        digest = hashlib.sha256(f"{self._seed}/{draw}".encode()).digest()
+        self._study.sampler = self._optuna.samplers.TPESampler(
+            seed=int.from_bytes(digest[:4], "big"),
+            n_startup_trials=self._startup,
+            multivariate=True,
+            constant_liar=True,
+        )
         trial = self._study.ask(self._distributions)
         self._open[draw] = trial
         return dict(trial.params)

@@ -72,23 +72,6 @@ class PublishedValue:
 
 
 @dataclass(frozen=True)
-class Closure:
-    """Measures that should add up to another one, such as fat, lean and bone mineral to the mass.
-
-    Parameters
-    ----------
-    label
-        How the sum reads.
-    parts, whole
-        Keys of rows; all of one unit.
-    """
-
-    label: str
-    parts: tuple[str, ...]
-    whole: str
-
-
-@dataclass(frozen=True)
 class TableLayout:
     """One comparison table.
 
@@ -106,8 +89,6 @@ class TableLayout:
         The largest difference between two arms that does not matter, declared before any run, in the
         statistic's unit: `"<statistic>"` for all rows, `"<statistic>.<row key>"` for one. A suite's
         `[margins.<task>]` has precedence. Without a margin nothing is ever called equivalent.
-    closures
-        Sums that predictions should respect; their residuals are shown.
     """
 
     key: str
@@ -120,7 +101,6 @@ class TableLayout:
     published_source: str = ""
     footnotes: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
-    closures: tuple[Closure, ...] = ()
 
 
 @dataclass(frozen=True)

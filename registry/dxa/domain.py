@@ -6,11 +6,12 @@ Planning imports this module: it stays free of torch, polars and numba until dat
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.contracts import Check, CohortProgress, CohortReference, Domain, InputError, SplitSize
 from registry.dxa.settings import DxaSettings
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from registry.dxa.cohort.specification import CohortSpecification
     from registry.dxa.cohort.store import Split
 
-#: Backbones that the bundled suites use; any other name is looked up in timm, which costs seconds.
-_KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121")
+#: Networks that suites commonly name; any other one is looked up in timm, which costs seconds.
+_KNOWN_BACKBONES = ("tf_efficientnet_lite0", "densenet121", "vgg16")
 
 
 class DxaDomain(Domain):
@@ -54,25 +55,29 @@ class DxaDomain(Domain):
             raise InputError(
                 f"[settings] {_first_problem(error)}", mend=_mend(error, list(DxaSettings.model_fields))
             ) from error
-        if checked.backbone not in _KNOWN_BACKBONES:
-            from registry.dxa.models.backbones import require_backbone  # noqa: PLC0415
+        unknown = {checked.backbone, checked.perceptual_network} - set(_KNOWN_BACKBONES)
+        if unknown:
+            from registry.dxa.models.pretrained import require_network  # noqa: PLC0415
 
-            require_backbone(checked.backbone)
+            for name in sorted(unknown):
+                require_network(name)
         return checked.model_dump()
 
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
         """Understand a suite's `[cohort]` table; nothing is made."""
+        if declaration.get("kind") == "imported":
+            return _imported(declaration).reference(cache)
         specification = _specification(declaration)
         fingerprint = specification.fingerprint()
         return CohortReference(
             fingerprint=fingerprint,
-            folder=cache / "cohorts" / fingerprint[:16],
+            folder=_folder(cache, fingerprint),
             simulated=True,
             description=(
                 f"Simulated cohort: {specification.pretraining.total} scans for pretraining and "
                 f"{specification.paired.total} paired scans of anatomical bodies, "
                 f"{specification.age_years[0]:g} to {specification.age_years[1]:g} years of age, "
-                f"seed {specification.seed}."
+                f"seed {specification.seed}{_division(specification.split)}."
             ),
         )
 
@@ -81,12 +86,23 @@ class DxaDomain(Domain):
     ) -> dict[str, dict[str, SplitSize]]:
         """Make the cohort if need be, verify every file of it, and count its splits."""
         from registry.dxa.cohort.build import build_cohort  # noqa: PLC0415
+        from registry.dxa.cohort.dividing import divide_cohort  # noqa: PLC0415
         from registry.dxa.cohort.store import verify  # noqa: PLC0415
 
-        folder = self.cohort(declaration, cache).folder
-        build_cohort(_specification(declaration), folder, workers=workers, progress=progress)
-        verify(folder)
-        return {part: {split: self._size(folder, part, split) for split in _SPLITS} for part in self.parts}
+        wanted = self.cohort(declaration, cache)
+        split = declaration.get("split", 0)
+        whole = self.cohort({**declaration, "split": 0}, cache).folder if split else wanted.folder
+        if declaration.get("kind") != "imported":
+            specification = _specification(declaration).model_copy(update={"split": 0})
+            build_cohort(specification, whole, workers=workers, progress=progress)
+        if split:
+            divide_cohort(whole, wanted.folder, split=split, fingerprint=wanted.fingerprint)
+        manifest = verify(wanted.folder)
+        return {
+            part: {split: self._size(wanted.folder, part, split) for split in _SPLITS}
+            for part in self.parts
+            if part in manifest.parts
+        }
 
     def open_split(self, folder: Path, part: str, split: str) -> Any:
         """Open one split of a verified cohort: scans, patients and measures."""
@@ -139,6 +155,52 @@ class DxaDomain(Domain):
 _SPLITS = ("train", "validation", "test")
 
 
+class _Imported(BaseModel):
+    """The `[cohort]` table of a suite that runs on packed data."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    kind: Literal["imported"]
+    folder: str = Field(min_length=1)
+    split: int = Field(default=0, ge=0)
+
+    def reference(self, cache: Path) -> CohortReference:
+        from registry.dxa.cohort.manifest import read_manifest  # noqa: PLC0415
+
+        packed = Path(self.folder).expanduser().absolute()
+        manifest = read_manifest(packed)
+        fingerprint = manifest.fingerprint
+        if self.split:
+            fingerprint = hashlib.sha256(f"{fingerprint} split {self.split}".encode()).hexdigest()
+        scans = {part: sum(r.scans for r in splits.values()) for part, splits in manifest.parts.items()}
+        title = manifest.origin.title if manifest.origin else packed.name
+        counts = " and ".join(f"{count} {part} scans" for part, count in scans.items())
+        kind = "Simulated, imported cohort" if manifest.simulated else "Imported cohort"
+        return CohortReference(
+            fingerprint=fingerprint,
+            folder=_folder(cache, fingerprint) if self.split else packed,
+            simulated=manifest.simulated,
+            description=f"{kind} '{title}': {counts}{_division(self.split)}.",
+        )
+
+
+def _imported(declaration: Mapping[str, Any]) -> _Imported:
+    try:
+        return _Imported.model_validate(dict(declaration))
+    except ValidationError as error:
+        raise InputError(
+            f"[cohort] {_first_problem(error)}", mend=_mend(error, list(_Imported.model_fields))
+        ) from error
+
+
+def _folder(cache: Path, fingerprint: str) -> Path:
+    return cache / "cohorts" / fingerprint[:16]
+
+
+def _division(split: int) -> str:
+    return f", divided anew ({split})" if split else ""
+
+
 def _specification(declaration: Mapping[str, Any]) -> CohortSpecification:
     from registry.dxa.cohort.specification import CohortSpecification  # noqa: PLC0415
 
@@ -172,10 +234,9 @@ def _check(name: str, look: Callable[[], str], mend: str) -> Check:
 
 
 def _imagenet_weights() -> str:
-    from registry.dxa.models.backbones import BUNDLED, BUNDLED_SOURCE, build_backbone  # noqa: PLC0415
+    from registry.dxa.models.pretrained import BUNDLED, pretrained  # noqa: PLC0415
 
-    build_backbone(BUNDLED, imagenet=True)
-    return f"{BUNDLED} from {BUNDLED_SOURCE}"
+    return f"{BUNDLED} from {pretrained(BUNDLED).source}"
 
 
 def _compiler() -> str:

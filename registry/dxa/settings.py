@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from registry.dxa.imaging import GRID
 
 Count = Annotated[int, Field(ge=1)]
+#: Scan pixels per side that one pixel of the latent's map stands for: five doublings.
+LATENT_PIXEL = 32
 
 
 class DxaSettings(BaseModel):
@@ -21,10 +23,18 @@ class DxaSettings(BaseModel):
         ImageNet weights come with the installation.
     scan_reduction
         Pixels that are averaged per side: 1 keeps 150 x 109, 2 makes 75 x 55.
+    generator
+        `small`: a linear and a convolutional path, learns within minutes; `published`: the paper's blocks.
+    perceptual_network
+        Name of the timm model whose ImageNet features compare scans.
     latent_size
-        Numbers that a variational autoencoder keeps of a scan.
+        Numbers that a variational autoencoder keeps of a scan; the published generator sees them as a map of
+        ceil(height / 32) x ceil(width / 32) pixels (10,240 = 5 x 4 x 512 at 150 x 109).
     pretraining_steps, pretraining_batch_size
         Length of a pretraining, and scans per step.
+    compiled
+        Whether autoencoders train through torch.compile: equal up to rounding, worth its minute of
+        compilation where a training takes many.
     finetuning_epochs, finetuning_batch_size
         Passes over the labelled train scans of a task that trains, and scans per step.
     analysed_scans
@@ -50,15 +60,20 @@ class DxaSettings(BaseModel):
     (150, 109)
     >>> DxaSettings().scan_size
     (75, 55)
+    >>> DxaSettings(scan_reduction=1, generator="published", latent_size=10_240).latent_map
+    (512, 5, 4)
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     backbone: str = "tf_efficientnet_lite0"
     scan_reduction: Annotated[int, Field(ge=1, le=6)] = 2
+    generator: Literal["small", "published"] = "small"
+    perceptual_network: str = "tf_efficientnet_lite0"
     latent_size: Count = 128
     pretraining_steps: Count = 480
     pretraining_batch_size: Count = 8
+    compiled: bool = False
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
     analysed_scans: Annotated[int, Field(ge=2)] | None = None
@@ -74,3 +89,20 @@ class DxaSettings(BaseModel):
     def scan_size(self) -> tuple[int, int]:
         """Height and width of a scan after reduction, in pixels."""
         return -(-GRID.rows // self.scan_reduction), -(-GRID.columns // self.scan_reduction)
+
+    @property
+    def latent_map(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of the latent as the published generator sees it."""
+        rows, columns = (-(-length // LATENT_PIXEL) for length in self.scan_size)
+        return self.latent_size // (rows * columns), rows, columns
+
+    @model_validator(mode="after")
+    def _latent_fills_its_map(self) -> Self:
+        channels, rows, columns = self.latent_map
+        pixels = rows * columns
+        if self.generator == "published" and (channels * pixels != self.latent_size or channels % 32):
+            raise ValueError(
+                f"latent_size {self.latent_size} is not a multiple of {32 * pixels}: the published generator "
+                f"halves the channels of a map of {rows} x {columns} pixels five times"
+            )
+        return self

@@ -8,10 +8,12 @@ import importlib.resources
 
 from markupsafe import Markup
 
-from reports.comparison import Comparison
+from reports.analyses import NEEDS
+from reports.comparison import WITH_UNIT, Comparison
 from reports.contents import Contents
-from reports.export import agreement_file, differences_csv, table_latex, table_name, values_csv
+from reports.export import agreement_file, differences_csv, table_name, values_csv
 from reports.frame import Run
+from reports.latex import table_latex
 from reports.page.text import environment, flat
 
 #: A run with more trials than this lists the first ones and names the file that holds all.
@@ -30,6 +32,8 @@ def render(contents: Contents) -> str:
         run=run,
         meta=run.meta,
         blocks=contents.blocks,
+        needs=NEEDS,
+        with_unit=WITH_UNIT,
         downloads=[(one, _downloads(run, one.data)) for one in contents.blocks],
         trials=run.trials.head(TRIALS_SHOWN).to_dicts(),
         trial_count=len(run.trials),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.ablations import Ablations, Effect
 from reports.answer import digits, interval, number, p_words
-from reports.comparison import Column
 from reports.pairs import SEED_WORDS
 from reports.ranking import advice
 from reports.sample import readable
 from reports.svg import symbol
+from reports.tuning import settings
 
 
 def environment() -> Environment:
@@ -30,6 +30,7 @@ def environment() -> Environment:
     made.filters |= {
         "advice": lambda variance, kind: advice(variance, SEED_WORDS[kind]),
         "digits": digits,
+        "effects": effects,
         "interval": interval,
         "number": number,
         "readable": readable,
@@ -45,9 +46,22 @@ def environment() -> Environment:
     return made
 
 
-def titled(columns: Sequence[Column], key: str) -> str:
-    """The title of a column."""
-    return next(column.title for column in columns if column.key == key)
+def titled(things: Sequence[Any], key: str) -> str:
+    """The title of the one with this key; a thing names its column as `column` or is one with a `key`."""
+    return str(next(one.title for one in things if (getattr(one, "column", None) or one.key) == key))
+
+
+def effects(study: Ablations) -> list[tuple[str, Sequence[Effect]]]:
+    """Every effect of a study under its heading."""
+    found: list[tuple[str, Sequence[Effect]]] = [
+        ("Arms that declare it as their parent", study.children),
+        ("Leave one out", study.removals),
+        *((f"Ladder: {', then '.join(one.order)}", one.steps) for one in study.ladders),
+        *((f"Mean over {one.orders} orders", one.effects) for one in study.order_means),
+        ("Factorial", study.factorial.effects if study.factorial else ()),
+        *((f"Trend of {one.factor}", (one.trend,)) for one in study.doses),
+    ]
+    return [(words, own) for words, own in found if own]
 
 
 def flat(value: Any, path: str = "") -> list[tuple[str, str]]:
@@ -91,14 +105,6 @@ def seconds(value: float | None) -> str:
 def short(value: float) -> str:
     """A number with at most four significant digits."""
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
-
-
-def settings(value: Any) -> str:
-    """Hyperparameters in one line; numbers with four significant digits."""
-    chosen = json.loads(value or "{}") if isinstance(value, str) else value
-    return ", ".join(
-        f"{key} = {f'{one:.4g}' if isinstance(one, float) else one}" for key, one in chosen.items()
-    )
 
 
 def marker(style: tuple[str, str]) -> Markup:

@@ -29,6 +29,7 @@ from registry.contracts import (
     Panel,
     Predictions,
     PrimaryEndpoint,
+    Probe,
     Row,
     Space,
     SplitSize,
@@ -73,6 +74,10 @@ class Digits(Domain):
 
     name = "digits"
     title = "Handwritten digits"
+    probes: ClassVar = {
+        "ridge": Probe("mean r² of a ridge probe", "max", frozenset({"encoder"}), "From all train labels."),
+        "redrawn": Probe("PSNR of redrawn images", "max", frozenset({"encoder", "generator"})),
+    }
     parts: ClassVar = {"unlabelled": "images to pretrain on", "labelled": "images with measures"}
 
     def check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +126,21 @@ class Digits(Domain):
                         )
                 progress(3 * number + SPLITS.index(split) + 1, 6, f"{part} {split}")
         return sizes
+
+    def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
+        """`ridge`: mean r² of the measures; `redrawn`: PSNR in dB; both on the validation split."""
+        if name == "redrawn":
+            return Redrawing().fit(context, artifact).validation["psnr"]
+        train, validation = (context.open_split("labelled", split) for split in ("train", "validation"))
+        encoder = artifact.parts["encoder"]
+        features, judged = (
+            np.column_stack([(one.pixels - encoder["mean"]) @ encoder["weight"], np.ones(len(one.images))])
+            for one in (train, validation)
+        )
+        targets, wanted = (Stroke._targets(one.images) for one in (train, validation))
+        gram = features.T @ features + np.eye(features.shape[1])
+        predicted = judged @ np.linalg.solve(gram, features.T @ targets)
+        return float(np.mean([_r2(t, p) for t, p in zip(wanted.T, predicted.T, strict=True)]))
 
     def open_split(self, folder: Path, part: str, split: str) -> Split:
         path = folder / f"{part}-{split}.npz"

@@ -56,6 +56,7 @@ def numbers(run: Path) -> dict[str, pl.DataFrame]:
     found = tables(run)
     volatile = ["started", "finished", "wall_seconds", "cpu_seconds", "peak_memory_bytes", "cached"]
     found["trials"] = found["trials"].drop(volatile)
+    found["search"] = found["search"].drop("seconds")
     return {name: frame.sort(frame.columns[0], maintain_order=True) for name, frame in found.items()}
 
 

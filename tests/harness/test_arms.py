@@ -168,7 +168,7 @@ def test_the_second_arm_of_an_aa_comparison_differs_in_its_random_numbers_alone(
         }
     finals = [list(plan.finals(Place(arm, "t0"), {}, draw=0, protocols=())) for arm in ("s1", "s1.aa")]
     used = [{trial.spec.random_seed for trial in trials} for trials in finals]
-    assert used[0] == {0, 1, 2}
+    assert {0, 1, 2} < used[0] and len(used[0]) == 6
     assert not used[0] & used[1]
 
 

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from harness.labels import nested_patients
-from harness.run import Request, prepare
+from harness.request import Request
+from harness.run import prepare
 from registry.contracts import InputError
 from reports.frame import read_run
 from tests.harness.digits_run import digits_request, run_inline, tables

@@ -177,6 +177,7 @@ def test_plan_prices_and_warns(tmp_path: Path) -> None:
     assert plan["price"]["slots"] == {"pretrain": 3, "tune": 3, "final": 3}
     assert {one["task"]: one["seeds_needed"] for one in plan["evidence"]} == {"stroke": 7, "redrawing": 6}
     assert len(plan["warnings"]) == 2
+    assert "tuning_pretraining gives tuning weights of its own" in plan["caveats"][0]
     wrong = harness(*arguments, "--cluster", "many")
     assert wrong.returncode == 2
     assert "cpus=64,gpus=8" in wrong.stderr

@@ -121,3 +121,14 @@ def test_planning_imports_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_final_seeds_are_nested_in_pretraining_seeds_and_shared_by_arms() -> None:
+    plan = toy_plan(2, 1, seeds={"pretraining": [0, 1, 5], "final": [0, 1]}, controls={"aa": ["s0"]})
+    begun = {
+        arm: [trial.spec.random_seed for trial in plan.finals(Place(arm, "t0"), {}, draw=0, protocols=())]
+        for arm in ("s0", "s1", "s0.aa")
+    }
+    assert begun["s0"] == begun["s1"]
+    assert begun["s0"][:2] == [0, 1]
+    assert len({*begun["s0"], *begun["s0.aa"]}) == 12

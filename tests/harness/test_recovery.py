@@ -70,6 +70,14 @@ def again(request: Request) -> tuple[list[str], list[str]]:
     return [event["key"] for event in events if event["event"] == "started"], display.notes
 
 
+def first_learned(request: Request, pattern: str) -> Path:
+    """The first such file of a trial that learned a task; a pretraining would come back from the cache."""
+    found = sorted((request.output / "trials").glob(f"*/{pattern}"))
+    return next(
+        path for path in found if '"stage":"pretrain"' not in (path.parent / "result.json").read_text()
+    )
+
+
 @pytest.mark.parametrize("harm", [flip, cut, remove])
 @pytest.mark.parametrize(
     "pattern", ["result.json", "predictions.parquet", "curves.parquet", "exhibits.npz", "exhibits.json"]
@@ -77,7 +85,7 @@ def again(request: Request) -> tuple[list[str], list[str]]:
 def test_a_damaged_trial_is_set_aside_and_repeated_alone(
     quiet: Request, request_copy: Request, harm: Callable[[Path], Path], pattern: str
 ) -> None:
-    harmed = harm(sorted((request_copy.output / "trials").glob(f"*/{pattern}"))[0])
+    harmed = harm(first_learned(request_copy, pattern))
     started, notes = again(request_copy)
     assert started == [harmed.parent.name]
     (note,) = notes
@@ -170,3 +178,14 @@ def test_only_old_half_written_folders_are_swept(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recovery, "STALE_SECONDS", -1.0)
     recovery.sweep(tmp_path)
     assert not partial.exists()
+
+
+def test_a_damaged_pretraining_comes_back_from_the_cache(quiet: Request, request_copy: Request) -> None:
+    results = sorted((request_copy.output / "trials").glob("*/result.json"))
+    harmed = flip(next(path for path in results if '"stage":"pretrain"' in path.read_text()))
+    started, notes = again(request_copy)
+    assert started == []
+    assert len(notes) == 1
+    assert harmed.is_file()
+    for name, frame in numbers(quiet.output).items():
+        assert_frame_equal(frame, numbers(request_copy.output)[name])

@@ -67,7 +67,7 @@ def test_the_run_folder_is_as_documented(tmp_path: Path) -> None:
     described = json.loads((run / "run.json").read_text())
     assert set(described) == {
         *("schema", "suite", "domain", "cohort", "arms", "tasks", "cells"),
-        *("ablations", "attributions", "claims", "status", "provenance"),
+        *("ablations", "attributions", "caveats", "claims", "status", "provenance"),
     }
     assert described["claims"] == "artifact"
     assert described["status"] == {"state": "complete", "done": 19, "failed": 0, "blocked": 0, "missing": 0}

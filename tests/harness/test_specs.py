@@ -28,8 +28,15 @@ def complaint(table: dict) -> InputError:
 
 def test_minimal_suite_has_the_documented_defaults() -> None:
     suite = parse_suite(MINIMAL, source="x")
-    assert suite.seeds.model_dump() == {"draws": 0, "pretraining": (0,), "tuning": 100, "final": (0, 1)}
-    assert suite.budget.draws == 3
+    assert suite.seeds.model_dump(exclude_none=True) == {
+        "draws": 0,
+        "pretraining": (0,),
+        "tuning": 100,
+        "final": (0, 1),
+    }
+    assert suite.seeds.tuned_weights == 0
+    assert suite.budget.model_dump() == {"draws": 3, "pretraining_draws": 1, "seconds": None}
+    assert suite.search.model_dump(exclude_defaults=True) == {}
     assert suite.references == ("a", "b")
     assert suite.resources.model_dump(exclude_defaults=True) == {}
     assert suite.resources.shapes == (TrialResources(cpus=1, gpus=0),)

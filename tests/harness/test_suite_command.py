@@ -127,3 +127,21 @@ def test_every_field_is_described() -> None:
     for table in (schema, *schema["$defs"].values()):
         for name, field in table["properties"].items():
             assert field["description"].endswith("."), name
+
+
+def test_the_field_reference_in_the_docs_is_the_code_s() -> None:
+    page = (ROOT / "docs" / "suites.md").read_text()
+    published = page.partition("<!-- fields -->\n")[2].partition("<!-- /fields -->")[0]
+    assert published == harness("suite", "fields").stdout, "harness suite fields, between the two marks"
+
+
+def test_every_example_in_the_docs_is_valid(tmp_path: Path) -> None:
+    """Those that are whole files, and those that add to one."""
+    examples = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "suites.md").read_text(), re.DOTALL)
+    assert len(examples) >= 3
+    for number, example in enumerate(examples):
+        head = "" if "schema = 1" in example else 'schema = 1\nname = "x"\nextends = "quick"\n'
+        file = tmp_path / f"example{number}.toml"
+        file.write_text(head + example)
+        done = harness("suite", "validate", str(file))
+        assert done.returncode == 0, done.stderr

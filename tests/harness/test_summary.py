@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import stats
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from harness.summary import STATISTICS, endpoint_value
@@ -37,6 +38,24 @@ def test_squared_correlation_ignores_scale_and_offset_which_r2_does_not() -> Non
 def test_constant_targets_have_no_r2() -> None:
     assert np.isnan(STATISTICS["r2"](np.ones(3), np.arange(3.0)))
     assert np.isnan(STATISTICS["r2_pearson"](np.ones(3), np.arange(3.0)))
+
+
+def test_concordance_and_slope_agree_with_scipy() -> None:
+    target, prediction = np.random.default_rng(0).normal(size=(2, 30))
+    expected = stats.linregress(target, prediction).slope
+    assert STATISTICS["slope"](target, prediction) == pytest.approx(expected)
+    assert STATISTICS["mae"](target, prediction) == pytest.approx(np.abs(target - prediction).mean())
+    assert STATISTICS["ccc"](target, target) == pytest.approx(1.0)
+    assert STATISTICS["ccc"](target, -target + 2 * target.mean()) == pytest.approx(-1.0)
+    assert np.isnan(STATISTICS["ccc"](np.ones(3), np.ones(3)))
+
+
+def test_a_prediction_that_could_not_be_made_does_not_count() -> None:
+    predictions = pl.DataFrame(
+        {"measure": ["a"] * 4, "target": [1.0, 2.0, 3.0, 9.0], "prediction": [1.0, 2.0, 3.0, None]}
+    )
+    scores = pl.DataFrame(schema={"metric": pl.String, "value": pl.Float64})
+    assert endpoint_value(PrimaryEndpoint("m", "m", "max", "r2"), predictions, scores) == 1.0
 
 
 def test_rows_name_what_is_averaged() -> None:

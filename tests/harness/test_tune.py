@@ -216,13 +216,13 @@ def test_folders_of_killed_processes_are_removed_others_kept(
     assert left == {made.name, f"harness-{os.getppid()}-abc", "harness-notes-1", "else"}
 
 
-def test_the_feed_hands_on_in_order_after_its_warm_up(tmp_path: Path) -> None:
-    feed = Feed(warm_up=2, folder=tmp_path)
+def test_the_feed_hands_on_in_order_after_its_warm_up() -> None:
+    feed = Feed(warm_up=2, group="g")
     feed.submit("a", "1", {"CPU": 1})
     feed.submit("b", "2", {"CPU": 2})
     warm_up = [feed.take(f"warm{i}") or {} for i in range(2)]
     assert [(set(w), w["resources"]) for w in warm_up] == [
-        ({"warm_up", "folder", "name", "resources"}, {"CPU": 1})
+        ({"warm_up", "group", "name", "resources"}, {"CPU": 1})
     ] * 2
     assert feed.take("t1") == {"payload": "1", "resources": {"CPU": 1}}
     feed.give_back("warm0", {})

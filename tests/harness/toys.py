@@ -9,16 +9,19 @@ from harness.plan import Plan, make_plan
 from harness.policy import Outcome, Policy
 from harness.suite import Suite, parse_suite
 from registry.catalog import Catalogue, Entry
-from registry.contracts import PrimaryEndpoint, Space, Strategy, Task, loguniform, strategy, task
+from registry.contracts import PrimaryEndpoint, Probe, Space, Strategy, Task, loguniform, strategy, task
+
+PROBES = {"probe": Probe("probe", "max", frozenset({"encoder"}))}
 
 
-def toy_strategy(name: str, **declared: Any) -> type[Strategy]:
+def toy_strategy(name: str, *, space: Space | None = None, **declared: Any) -> type[Strategy]:
     declared = {"provides": {"encoder"}, "domain": "toy", **declared}
 
     class Toy(Strategy):
         def pretrain(self, context: Any) -> Any:
             raise NotImplementedError
 
+    Toy.space = space or Space()
     return strategy(name, **declared)(Toy)
 
 
@@ -69,7 +72,8 @@ def toy_plan(
     if isinstance(tasks, int):
         tasks = [toy_task(f"t{index}") for index in range(tasks)]
     suite = toy_suite([s.card.name for s in strategies], [t.card.name for t in tasks], **tables)
-    return make_plan(suite, toy_catalogue(strategies, tasks), settings=settings or {}, cohort="c" * 64)
+    catalogue = toy_catalogue(strategies, tasks)
+    return make_plan(suite, catalogue, settings=settings or {}, cohort="c" * 64, probes=PROBES)
 
 
 def run_to_end(policy: Policy, score: Any = lambda trial: 0.5, fails: Any = lambda trial: False) -> list[Any]:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from reports.agreement import NEEDS, PatientSums, own_sums, shared_sums, statistic
 from reports.intervals import jackknife
+from reports.limits import concordance
 
 
 def sums_of(targets: np.ndarray, predictions: np.ndarray, patients: np.ndarray) -> PatientSums:
@@ -41,6 +42,9 @@ def test_matches_sklearn_and_scipy_on_resampled_scans(offset: float) -> None:
     assert weighted("rmse", sums, weights) == pytest.approx(root_mean_squared_error(y, p), rel=1e-6)
     assert weighted("bias", sums, weights) == pytest.approx((p - y).mean(), rel=1e-6)
     assert weighted("r2_pearson", sums, weights) == pytest.approx(stats.pearsonr(y, p)[0] ** 2, rel=1e-6)
+    assert weighted("mae", sums, weights) == pytest.approx(mean_absolute_error(y, p), rel=1e-6)
+    assert weighted("slope", sums, weights) == pytest.approx(stats.linregress(y, p).slope, rel=1e-6)
+    assert weighted("ccc", sums, weights) == pytest.approx(concordance(y, p).value, rel=1e-6)
 
 
 def test_is_undefined_without_spread() -> None:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -32,6 +31,7 @@ from registry.dxa.cohort.manifest import (
     write_atomically,
     write_manifest,
 )
+from registry.dxa.cohort.packing import write_npy
 from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient, check_no_leak, plan_cohort
 from registry.dxa.cohort.store import SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES, verify
@@ -296,22 +296,8 @@ def _pack_split(chunks: list[_Chunk], partial: Path, part: str, split: str) -> S
 
 
 def _pack_array(path: Path, sources: list[tuple[_Chunk, str]]) -> None:
-    """Write the arrays of chunks as one ``.npy``, a chunk at a time.
-
-    Written, not memory-mapped: on a full disk a write is an error, where a map would kill the process.
-    """
-    scans = sum(chunk.scans for chunk, _ in sources)
-    with path.open("wb") as stream:
-        for number, (chunk, name) in enumerate(sources):
-            array = np.ascontiguousarray(_finished(chunk)[name])
-            if number == 0:
-                header = np.lib.format.header_data_from_array_1_0(array) | {
-                    "shape": (scans, *array.shape[1:])
-                }
-                np.lib.format.write_array_header_1_0(stream, header)
-            stream.write(array.tobytes())
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Write the arrays of chunks as one ``.npy``, a chunk at a time."""
+    write_npy(path, (_finished(chunk)[name] for chunk, name in sources), sum(c.scans for c, _ in sources))
 
 
 def _finished(chunk: _Chunk) -> dict[str, npt.NDArray[np.generic]]:

@@ -34,14 +34,15 @@ class SplitRecord(_Record):
 
     ``saturated_values`` counts channel values that left the 14 bits, ``resampled_bodies`` the bodies that
     were drawn and given up because they were out of range or left the field, ``reposed_bodies`` the poses
-    that were changed to keep a body in it; ``files`` are paths within the folder.
+    that were changed to keep a body in it; None where patients were divided anew afterwards. ``files`` are
+    paths within the folder.
     """
 
     patients: int = Field(ge=0)
     scans: int = Field(ge=0)
-    saturated_values: int = Field(ge=0)
-    resampled_bodies: int = Field(ge=0)
-    reposed_bodies: int = Field(ge=0)
+    saturated_values: int | None = Field(ge=0)
+    resampled_bodies: int | None = Field(ge=0)
+    reposed_bodies: int | None = Field(ge=0)
     files: dict[str, FileRecord]
 
     @field_validator("files")
@@ -54,6 +55,18 @@ class SplitRecord(_Record):
         return files
 
 
+class ImportRecord(_Record):
+    """Where an imported cohort comes from.
+
+    ``declaration`` is what was declared about the scanner; ``assumptions`` are what was assumed where
+    nothing was given.
+    """
+
+    title: str
+    declaration: dict[str, Any]
+    assumptions: tuple[str, ...] = ()
+
+
 class Manifest(_Record):
     """The whole cohort; ``cohort.json``."""
 
@@ -62,6 +75,7 @@ class Manifest(_Record):
     simulated: bool
     fingerprint: str = Field(pattern="^[0-9a-f]{64}$")
     specification: CohortSpecification | None
+    origin: ImportRecord | None = None
     parts: dict[Literal["pretraining", "paired"], dict[Literal["train", "validation", "test"], SplitRecord]]
 
     @field_validator("specification", mode="before")

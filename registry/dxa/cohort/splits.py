@@ -130,31 +130,47 @@ def plan_cohort(specification: CohortSpecification) -> dict[str, dict[str, list[
                 for patient in members[name]
             ]
         if specification.split:
-            plan[part] = _divided_anew(plan[part], specification, part_number)
+            generator = division_generator(specification.seed, part_number, specification.split)
+            plan[part] = divide_anew(plan[part], generator)
         first += patients
     return plan
 
 
-def _divided_anew(
-    declared: dict[str, list[PlannedPatient]], specification: CohortSpecification, part_number: int
+def divide_anew(
+    declared: Mapping[str, Sequence[PlannedPatient]], generator: np.random.Generator
 ) -> dict[str, list[PlannedPatient]]:
-    """The same patients in other splits of the same sizes; who comes once and who twice is divided apart."""
-    generator = np.random.default_rng(
-        np.random.SeedSequence(specification.seed, spawn_key=(_PLAN, part_number, specification.split))
-    )
-    result: dict[str, list[PlannedPatient]] = {name: [] for name in SPLITS}
-    for visits in (1, 2):
-        groups = {name: [p for p in declared[name] if p.visits == visits] for name in SPLITS}
+    """The same patients in other splits that hold as many scans; patients with as many visits swap places.
+
+    Parameters
+    ----------
+    declared
+        Patients by split.
+    generator
+        Breaks ties.
+
+    Returns
+    -------
+    dict
+        Patients by split, by number.
+    """
+    result: dict[str, list[PlannedPatient]] = {name: [] for name in declared}
+    for visits in sorted({patient.visits for group in declared.values() for patient in group}):
+        groups = {name: [p for p in group if p.visits == visits] for name, group in declared.items()}
         patients = sorted((p for group in groups.values() for p in group), key=lambda p: p.number)
         split_of = stratified_split(
-            [p.age_years for p in patients],
-            [p.sex for p in patients],
+            [patient.age_years for patient in patients],
+            [patient.sex for patient in patients],
             {name: len(group) for name, group in groups.items()},
             generator,
         )
         for patient, name in zip(patients, split_of, strict=True):
             result[name].append(patient)
     return {name: sorted(patients, key=lambda p: p.number) for name, patients in result.items()}
+
+
+def division_generator(seed: int, part_number: int, split: int) -> np.random.Generator:
+    """The random numbers that divide a part anew."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_PLAN, part_number, split)))
 
 
 def check_no_leak(patients: Mapping[str, Iterable[str]], *, source: str = "the cohort") -> None:

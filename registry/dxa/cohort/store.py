@@ -15,7 +15,6 @@ import polars
 from registry.contracts import DataError
 from registry.dxa.cohort.manifest import FileRecord, Manifest, file_record, read_manifest
 from registry.dxa.cohort.measures import MEASURES
-from registry.dxa.cohort.specification import PARTS
 from registry.dxa.cohort.splits import check_no_leak
 from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
@@ -25,6 +24,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 SCANS = "scans.npy"
 SUBJECTS = "subjects.parquet"
 VERTICES = "vertices.npy"
+FACES = "faces.npy"
 SUBJECT_COLUMNS = (
     "patient",
     "scan_id",
@@ -99,7 +99,8 @@ class Split:
                 f"{self.folder / SUBJECTS} has no column '{unknown[0]}'",
                 mend=f"measures are {', '.join(name for name in MEASURES if name in self.subjects.columns)}",
             )
-        return np.stack([self.subjects[name].to_numpy().astype(np.float64) for name in names], axis=1)
+        columns = [self.subjects[name].to_numpy().astype(np.float64) for name in names]
+        return np.stack(columns, axis=1) if columns else np.empty((len(self), 0))
 
     @cached_property
     def vertices(self) -> npt.NDArray[np.float32]:
@@ -116,6 +117,16 @@ class Split:
                 f"{path} does not exist: part '{self.part}' has no surfaces", mend="open part 'paired'"
             )
         return _open_array(path, np.float32, (None, 3))
+
+
+def split_faces(split: Split) -> npt.NDArray[np.int64]:
+    """Triangles of a split's surfaces, shape (triangles, 3): the imported ones, or the body model's."""
+    path = split.folder / FACES
+    if path.exists():
+        return _open_array(path, np.int32, (3,)).astype(np.int64)
+    from registry.dxa.cohort.bodies import body_model  # noqa: PLC0415 - compiles
+
+    return body_model().faces
 
 
 def open_split(folder: Path, part: str, split: str) -> Split:
@@ -150,7 +161,7 @@ def verify(folder: Path, *, parts: Iterable[str] | None = None) -> Manifest:
         values beyond 14 bits or missing measures, or at a patient in two splits.
     """
     manifest = read_manifest(folder)
-    wanted = tuple(PARTS if parts is None else parts)
+    wanted = tuple(manifest.parts if parts is None else parts)
     patients: dict[str, list[str]] = {}
     for part in wanted:
         for split in ("train", "validation", "test"):

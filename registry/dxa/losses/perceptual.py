@@ -1,7 +1,7 @@
 """Perceptual distance: what a frozen ImageNet network sees of two three-channel images.
 
-Every layer's mean absolute difference is divided by how much that layer varies over real images, so each is a
-relative error; what it weighs is declared beside it. The image itself is the first layer.
+Layers are compared by their mean absolute difference; which ones, and what each weighs, is declared by
+network. The image itself is the first layer.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PerceptualNetwork(nn.Module):
     layers
         What is compared; by default what is declared for this model.
     imagenet
-        False leaves the weights untrained, for tests of mechanics alone: `source` then says `random`.
+        False leaves the weights untrained, for tests of mechanics alone: `origin` then says `random`.
     """
 
     mean: Tensor
@@ -78,7 +78,7 @@ class PerceptualNetwork(nn.Module):
         super().__init__()
         self.layers = layers or DECLARED.get(name, _OTHERS)
         modules = self.layers.modules or None
-        backbone, self.source = build_backbone(
+        backbone, self.origin = build_backbone(
             name, stages=self.layers.stages if modules is None else None, imagenet=imagenet
         )
         known = configuration(backbone)
@@ -98,14 +98,6 @@ class PerceptualNetwork(nn.Module):
         """(n, 3, height, width) images of about [0, 1] -> the image and its feature maps."""
         images = images.contiguous(memory_format=torch.channels_last)
         return [images, *self.network((images - self.mean) / self.std)]
-
-    def distance(
-        self, targets: Sequence[Tensor], layers: Sequence[Tensor], scales: Sequence[float]
-    ) -> Tensor:
-        """Weighted mean over layers of the mean absolute difference in units of `scales`."""
-        total = sum(self.layers.weights)
-        shares = [weight / total / scale for weight, scale in zip(self.layers.weights, scales, strict=True)]
-        return distance(targets, layers, shares)
 
 
 def layer_scales(layers: Sequence[Tensor]) -> list[float]:

@@ -11,11 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from registry.contracts import InputError
 from registry.dxa.losses.divergence import kl_divergence
-from registry.dxa.losses.perceptual import PerceptualNetwork, layer_scales
+from registry.dxa.losses.perceptual import PerceptualNetwork, distance, layer_scales
 from registry.dxa.losses.ratios import ratio_images
 from registry.dxa.models.vae import Reconstruction
 
+#: What `layer_units` may be.
+LAYER_UNITS = ("relative", "summed")
 #: Counts that the network sees as 1.
 _COUNTS_SCALE = 10_000.0
 #: Scans over which the layers' scales are measured.
@@ -40,6 +43,10 @@ class LossFactors:
         Which ratios: see `registry.dxa.losses.ratios`.
     kl_weight
         Of the latent's divergence.
+    layer_units
+        `relative`: a layer's distance is divided by how much it varies over true scans and averaged over
+        layers. `summed`: absolute differences are summed over all that a scan has of a layer, and over layers
+        and images; the ratio images' weights of layers are those of the next layer. So the published code.
     """
 
     perceptual_weight: float
@@ -48,6 +55,14 @@ class LossFactors:
     r_variant: str
     r_offset: str
     kl_weight: float
+    layer_units: str = "relative"
+
+    def __post_init__(self) -> None:
+        if self.layer_units not in LAYER_UNITS:
+            raise InputError(
+                f"factor 'layer_units' = {self.layer_units!r} is not known",
+                mend=f"choose one of {', '.join(LAYER_UNITS)}",
+            )
 
     @classmethod
     def of(cls, factors: Mapping[str, Any]) -> LossFactors:
@@ -83,11 +98,12 @@ class ScanLoss:
         self._ratios = ratio_images(factors.r_variant, factors.r_offset)
         some = scans[:_SCALE_SCANS]
         (self.pixel_scale,) = layer_scales([some])
-        self.scales: list[list[float]] = []
+        self._raw = 2 if factors.perceptual_weight else 0
+        self.shares: list[list[float]] = []
         self._cache: list[list[Tensor]] | None = None
-        if factors.needs_network:
+        if network is not None and factors.needs_network:
             with torch.no_grad():
-                self.scales = [layer_scales(layers) for layers in self._layers(some, some)]
+                self.shares = self._shares(network, some)
                 self._cache = self._cached_targets()
 
     def __call__(self, indices: NDArray[np.int64], reconstruction: Reconstruction) -> dict[str, Tensor]:
@@ -113,20 +129,35 @@ class ScanLoss:
         return found
 
     def _feature_terms(self, indices: NDArray[np.int64], true: Tensor, made: Tensor) -> dict[str, Tensor]:
-        assert self.network is not None  # noqa: S101 - as in `_layers`
-        distances = [
-            self.network.distance(target, layer, scale)
-            for target, layer, scale in zip(
-                self._targets(indices, true), self._layers(made, true), self.scales, strict=True
-            )
-        ]
-        raw = 2 if self.factors.perceptual_weight else 0
+        distances = torch.stack(
+            [
+                distance(target, layer, share)
+                for target, layer, share in zip(
+                    self._targets(indices, true), self._layers(made, true), self.shares, strict=True
+                )
+            ]
+        )
+        together = torch.sum if self.factors.layer_units == "summed" else torch.mean
         terms = {}
-        if raw:
-            terms["perceptual"] = self.factors.perceptual_weight * torch.stack(distances[:raw]).mean()
+        if self._raw:
+            terms["perceptual"] = self.factors.perceptual_weight * together(distances[: self._raw])
         if self.factors.r_image_weight:
-            terms["r_image"] = self.factors.r_image_weight * torch.stack(distances[raw:]).mean()
+            terms["r_image"] = self.factors.r_image_weight * together(distances[self._raw :])
         return terms
+
+    def _shares(self, network: PerceptualNetwork, some: Tensor) -> list[list[float]]:
+        """Per image and layer, what its mean absolute difference is multiplied by."""
+        weights = network.layers.weights
+        found = []
+        for number, layers in enumerate(self._layers(some, some)):
+            if self.factors.layer_units == "summed":
+                # For the ratio images the published code reads its list of weights one place too far.
+                used = weights if number < self._raw else (*weights[1:], 0.0)
+                found.append([w * layer[0].numel() for w, layer in zip(used, layers, strict=True)])
+            else:
+                units = zip(weights, layer_scales(layers), strict=True)
+                found.append([weight / sum(weights) / scale for weight, scale in units])
+        return found
 
     def _layers(self, scans: Tensor, true: Tensor) -> list[list[Tensor]]:
         """Per image, its layers; all images in one pass."""

@@ -25,6 +25,8 @@ class Architecture:
         Of a scan, in pixels.
     latent_size
         Of the autoencoder.
+    generator
+        `small` or `published`.
     channel_mean, channel_scale
         Mean and standard deviation of each channel over the training scans, in counts: networks see
         (scan - mean) / scale.
@@ -36,6 +38,7 @@ class Architecture:
     latent_size: int
     channel_mean: tuple[float, ...]
     channel_scale: tuple[float, ...]
+    generator: str = "small"
 
     @classmethod
     def for_scans(cls, settings: DxaSettings, scans: NDArray[np.float32]) -> Architecture:
@@ -54,6 +57,7 @@ class Architecture:
             latent_size=settings.latent_size,
             channel_mean=tuple(mean.tolist()),
             channel_scale=tuple(scale.tolist()),
+            generator=settings.generator,
         )
 
     @classmethod

@@ -23,7 +23,7 @@ class ScanEncoder(nn.Module):
 
     Attributes
     ----------
-    source
+    origin
         Where the backbone's weights come from.
     """
 
@@ -36,7 +36,7 @@ class ScanEncoder(nn.Module):
         self.register_buffer("channel_scale", _channel(architecture.channel_scale), persistent=False)
         self.stem = nn.Conv2d(len(CHANNELS), 3, 1)
         initialise_stem(self.stem)
-        self.backbone, self.source = build_backbone(architecture.backbone, imagenet=imagenet)
+        self.backbone, self.origin = build_backbone(architecture.backbone, imagenet=imagenet)
         # In a tuple, as it holds nothing of its own: the backbone's modules, read in another way.
         self._reader = (_reader(self.backbone),)
         with torch.no_grad():

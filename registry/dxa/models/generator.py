@@ -40,6 +40,7 @@ class ScanGenerator(nn.Module):
         self.register_buffer("channel_scale", _channel(architecture.channel_scale), persistent=False)
         self.sizes = [(-(-height // factor), -(-width // factor)) for factor in (4, 2, 1)]
         (rows, columns), half, _ = self.sizes
+        self.scan_size = (height, width)
         self.mean_scan = nn.Parameter(torch.zeros(len(CHANNELS), height, width))
         if mean_scan is not None:
             with torch.no_grad():

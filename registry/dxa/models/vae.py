@@ -11,12 +11,19 @@ from registry.contracts import Artifact, Weights
 from registry.dxa.models.architecture import Architecture
 from registry.dxa.models.encoder import FeatureScale, ScanEncoder
 from registry.dxa.models.generator import ScanGenerator
+from registry.dxa.models.published_generator import PublishedGenerator
 from registry.dxa.models.weights import load_weights, weights_of
 
 #: Log-variance of an untrained latent: small against the spread of the means, so that signal passes.
 _START_LOG_VARIANCE = -8.0
 #: Names of the latent heads inside the part `encoder`; everything else there is the scan encoder.
 _HEADS = ("features", "mean", "log_variance")
+
+#: What the setting `generator` may be.
+GENERATORS: dict[str, type[ScanGenerator] | type[PublishedGenerator]] = {
+    "small": ScanGenerator,
+    "published": PublishedGenerator,
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class ScanVae(nn.Module):
         self.log_variance = nn.Linear(self.encoder.feature_count, architecture.latent_size)
         nn.init.normal_(self.log_variance.weight, std=1e-3)
         nn.init.constant_(self.log_variance.bias, _START_LOG_VARIANCE)
-        self.generator = ScanGenerator(architecture, mean_scan)
+        self.generator = GENERATORS[architecture.generator](architecture, mean_scan)
 
     def measure_features(self, scans: Tensor, *, batch_size: int = 64) -> None:
         """Standardise the encoder's features over (n, 6, height, width) scans; leaves evaluation mode on."""

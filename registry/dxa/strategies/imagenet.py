@@ -10,13 +10,14 @@ from registry.contracts import Artifact, Strategy, TrialContext, strategy
     title="ImageNet",
     provides={"encoder"},
     domain="dxa",
+    version="2",
     seeded=False,
     summary="A backbone trained to classify photographs, behind the same six-channel stem as every arm.",
     citation="Deng et al. 2009, doi:10.1109/CVPR.2009.5206848; Tan and Le 2019, arXiv 1905.11946",
     licence="Weights of EfficientNet-Lite0: Apache-2.0; other backbones: see their timm model card",
 )
 class ImageNet(Strategy):
-    """Hands on ImageNet weights, from the installation or from timm's hub, and nothing in their place."""
+    """Hands on ImageNet weights, from a file, the installation or timm's hub, and nothing in their place."""
 
     def pretrain(self, context: TrialContext) -> Artifact:
         """Load the weights; scans are read for the normalisation of channels alone."""
@@ -28,5 +29,5 @@ class ImageNet(Strategy):
         encoder = ScanEncoder(start.architecture, imagenet=True)
         return Artifact(
             parts={"encoder": weights_of(encoder)},
-            metadata={"architecture": start.architecture.metadata(), "source": encoder.source},
+            metadata={"architecture": start.architecture.metadata(), **encoder.origin.metadata()},
         )

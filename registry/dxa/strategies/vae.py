@@ -21,6 +21,10 @@ _PAPER = "arXiv 2206.06663"
         "r_variant": "energy",
         "r_offset": "subtracted",
         "kl_weight": 1e-5,
+        "adversarial_weight": 0.0,
+        "layer_units": "relative",
+        "augmentation": "none",
+        "masked_fraction": 0.0,
     },
     summary="An autoencoder of scans whose reconstructions are compared by what an ImageNet network sees.",
     citation=_PAPER,
@@ -82,3 +86,28 @@ class DxaVaePermuted(DxaVae):
 )
 class VaePixel(NoDxaVae):
     """The noDXA-VAE with pixels in the place of features."""
+
+
+@strategy(
+    "dxa_vae_released",
+    title="DXA-VAE, as released",
+    provides={"encoder", "generator"},
+    trained_jointly=frozenset({"encoder", "generator"}),
+    domain="dxa",
+    changes={
+        "r_image_weight": 0.05,
+        "r_variant": "released",
+        "r_offset": "kept",
+        "kl_weight": 0.0,
+        "adversarial_weight": 500.0,
+        "layer_units": "summed",
+        "augmentation": "published",
+    },
+    summary=(
+        "The loss of the published implementation, which differs from the printed one: nine images of sums "
+        "of phases, no divergence, a discriminator, features summed and not averaged, augmented scans."
+    ),
+    citation=f"{_PAPER}; its code, github.com/LambertLeong/DXA-VAE",
+)
+class DxaVaeReleased(DxaVae):
+    """The DXA-VAE with the factors of the code in the place of those of the text."""

@@ -136,6 +136,7 @@ class Anthropometry(Task):
                     "R² = 1 - SSE / SST over the test scans; r² = squared Pearson correlation; "
                     "RMSE in the unit of the row."
                 ),
+                margins={"r2": 0.01, "r2_pearson": 0.01},
                 published=published_values("table3", statistics={"r2": "r2_pearson", "rmse": "rmse"}),
                 published_source=f"{SOURCE}, Table 3",
                 footnotes=(

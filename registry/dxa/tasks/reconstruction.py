@@ -147,7 +147,7 @@ def _reconstruct(context: TrialContext, model: ScanVae | _Components, scans: Sca
 
     from registry.dxa.training.autoencoder import reconstruct  # noqa: PLC0415
 
-    trained = model.generator.sizes[-1]
+    trained = model.generator.scan_size
     if scans.shape[2:] != trained:
         raise InputError(
             f"the autoencoder was trained on scans of {trained} pixels, these have {scans.shape[2:]}",

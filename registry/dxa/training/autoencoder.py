@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from registry.contracts import Artifact, TrialContext
 from registry.dxa.losses.perceptual import PerceptualNetwork
 from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
+from registry.dxa.models.discriminator import Discriminator, adversarial_terms
 from registry.dxa.models.initialization import set_modes
 from registry.dxa.models.vae import ScanVae
 from registry.dxa.strategies.start import PART, Start, begin, initial_autoencoder
 from registry.dxa.tasks.image_metrics import score_scans
+from registry.dxa.training.augmentation import augment, mask_patches, require_kind
 from registry.dxa.training.loop import Group, Recipe, Terms, train
 from registry.dxa.training.scans import load_scans
+
+#: Learning rate of the discriminator relative to the generator's, as published.
+_DISCRIMINATOR_RATE = 0.1
 
 
 def train_autoencoder(context: TrialContext) -> Artifact:
@@ -26,10 +34,22 @@ def train_autoencoder(context: TrialContext) -> Artifact:
     factors = LossFactors.of(context.factors)
     network = _network(start) if factors.needs_network else None
     scan_loss = ScanLoss(scans, factors, network)
+    if start.settings.compiled:
+        for module in filter(None, (vae.encoder, vae.generator, network)):
+            module.compile()
+    see = _view(context, scans)
+    adversarial_weight = float(context.factors["adversarial_weight"])
+    discriminator = Discriminator(start.architecture).to(start.device) if adversarial_weight else None
 
     def losses(indices: NDArray[np.int64]) -> Terms:
-        batch = scans[torch.from_numpy(indices)].contiguous(memory_format=torch.channels_last)
-        return scan_loss(indices, vae(batch))
+        reconstruction = vae(see(indices).contiguous(memory_format=torch.channels_last))
+        terms = scan_loss(indices, reconstruction)
+        if discriminator is not None:
+            true = scans[torch.from_numpy(indices)]
+            game = adversarial_terms(discriminator, true, reconstruction.scans)
+            terms["adversarial"] = adversarial_weight * game["adversarial"]
+            terms["discriminator"] = game["discriminator"]
+        return terms
 
     set_modes(vae, train_batch_norm=False)
     rate = float(context.hyperparameters["learning_rate"])
@@ -42,8 +62,12 @@ def train_autoencoder(context: TrialContext) -> Artifact:
         ),
         Group(list(vae.generator.parameters()), rate),
     ]
+    trained: nn.Module = vae
+    if discriminator is not None:
+        groups.append(Group(list(discriminator.parameters()), rate * _DISCRIMINATOR_RATE, apart=True))
+        trained = nn.ModuleList([vae, discriminator])
     recipe = Recipe(start.settings.pretraining_steps, start.settings.pretraining_batch_size)
-    train(context, vae, groups, recipe, examples=len(scans), losses=losses)
+    train(context, trained, groups, recipe, examples=len(scans), losses=losses)
 
     validation = load_scans(context.open_split(PART, "validation"), start.settings.scan_reduction)
     scores = score_scans(validation, reconstruct(vae, validation, start.device))
@@ -53,14 +77,30 @@ def train_autoencoder(context: TrialContext) -> Artifact:
             "architecture": start.architecture.metadata(),
             "source": "trained on the cohort",
             "factors": dict(context.factors),
-            "perceptual_network": network.source if network else None,
+            "perceptual_network": network.origin.metadata() if network else None,
         },
         validation={name: float(values.mean()) for name, values in scores.items()},
     )
 
 
 def _network(start: Start) -> PerceptualNetwork:
-    return PerceptualNetwork().to(start.device).to(memory_format=torch.channels_last)
+    network = PerceptualNetwork(start.settings.perceptual_network)
+    return network.to(start.device).to(memory_format=torch.channels_last)
+
+
+def _view(context: TrialContext, scans: Tensor) -> Callable[[NDArray[np.int64]], Tensor]:
+    """What the encoder sees of the scans with these indices; the loss compares with the clean ones."""
+    kind, masked = str(context.factors["augmentation"]), float(context.factors["masked_fraction"])
+    require_kind(kind)
+    blank = scans.mean(0)
+
+    def see(indices: NDArray[np.int64]) -> Tensor:
+        seen = scans[torch.from_numpy(indices)]
+        if kind == "published":
+            seen = augment(seen)
+        return mask_patches(seen, blank, masked) if masked else seen
+
+    return see
 
 
 def reconstruct(

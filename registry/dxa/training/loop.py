@@ -26,10 +26,12 @@ from registry.dxa.training.compute import autocast, derived_seed
 Terms = Mapping[str, Tensor]
 #: Time between checkpoints.
 CHECKPOINT_SECONDS = 30.0
+#: A loss this many times the first one has exploded.
+EXPLODED = 1000.0
 
 
 class DivergedError(RuntimeError):
-    """A loss is no longer a number; the trial has failed."""
+    """A loss is no longer a number, or has exploded; the trial has failed, its last checkpoint is good."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,16 @@ class Group:
     Parameters
     ----------
     parameters, learning_rate
-        Which, and how fast.
+        What is trained, and its peak rate.
+    apart
+        Whether their gradients are clipped by their own norm, as those of an opponent are.
     frozen_steps
         Steps at the start in which they stay as they are.
     """
 
     parameters: Sequence[nn.Parameter]
     learning_rate: float
+    apart: bool = False
     frozen_steps: int = 0
 
 
@@ -101,12 +106,15 @@ class Selection:
         The score that decides, and whether it should be large (`max`) or small (`min`).
     every
         Steps between evaluations; the last step is always evaluated.
+    patience
+        Evaluations without a better score after which training ends; without end where `None`.
     """
 
     evaluate: Callable[[], Mapping[str, float]]
     metric: str
     direction: str
     every: int
+    patience: int | None = None
 
     def better(self, scores: Mapping[str, float], best: Mapping[str, float]) -> bool:
         """Whether `scores` beat `best`; anything beats nothing."""
@@ -119,6 +127,8 @@ class Selection:
 @dataclass
 class _Progress:
     step: int = 0
+    first_loss: float = math.nan
+    stale: int = 0
     best: dict[str, float] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
@@ -168,7 +178,8 @@ def train(
     Raises
     ------
     DivergedError
-        If a term of the loss is infinite or no number; names step and term.
+        If a term of the loss is infinite or no number, or the loss is a thousand times the first one; names
+        step and term, and the step of the last checkpoint, which stays.
     """
     optimizer = torch.optim.AdamW(
         [{"params": list(group.parameters), "lr": group.learning_rate} for group in groups],
@@ -176,9 +187,10 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=True,  # one pass over the weights and their moments in the place of a dozen
     )
-    parameters = [parameter for group in groups for parameter in group.parameters]
+    clipped = [[parameter for group in groups if not group.apart for parameter in group.parameters]]
+    clipped += [list(group.parameters) for group in groups if group.apart]
     progress = _resume(context, module, optimizer)
-    saved = time.monotonic()
+    saved, saved_step = time.monotonic(), progress.step
     while progress.step < recipe.steps:
         step = progress.step
         torch.manual_seed(derived_seed(context.seed, "step", step))
@@ -190,27 +202,41 @@ def train(
         with autocast(context):
             terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))
         values = {name: float(term.detach()) for name, term in terms.items()}
-        _refuse_divergence(values, step)
+        _refuse_divergence(values, progress, saved_step)
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        for parameters in clipped:
+            nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimizer.step()
         progress.step += 1
         context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)
         if selection and (progress.step % selection.every == 0 or progress.step == recipe.steps):
             _select(context, module, selection, progress, recipe.steps)
+            if selection.patience is not None and progress.stale >= selection.patience:
+                break
         if time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.step < recipe.steps:
             _save(context, module, optimizer, progress)
-            saved = time.monotonic()
+            saved, saved_step = time.monotonic(), progress.step
     if selection:
         module.load_state_dict(progress.best_weights)
     return progress.best
 
 
-def _refuse_divergence(values: Mapping[str, float], step: int) -> None:
+def _refuse_divergence(values: Mapping[str, float], progress: _Progress, saved_step: int) -> None:
+    step, total = progress.step + 1, sum(values.values())
+    kept = f"the last checkpoint is that of step {saved_step}" if saved_step else "there is no checkpoint yet"
     for name, value in values.items():
         if not math.isfinite(value):
-            raise DivergedError(f"training diverged: term {name!r} of the loss is {value} at step {step + 1}")
+            raise DivergedError(
+                f"training diverged: term {name!r} of the loss is {value} at step {step}; {kept}"
+            )
+    if math.isnan(progress.first_loss):
+        progress.first_loss = total
+    if abs(total) > EXPLODED * max(abs(progress.first_loss), 1e-12):
+        raise DivergedError(
+            f"training diverged: the loss is {total:.3g} at step {step}, it began with "
+            f"{progress.first_loss:.3g}; {kept}"
+        )
 
 
 def _select(
@@ -219,8 +245,11 @@ def _select(
     scores = dict(selection.evaluate())
     context.report(progress.step, steps, **{f"validation_{name}": value for name, value in scores.items()})
     if selection.better(scores, progress.best):
+        progress.stale = 0
         progress.best = scores
         progress.best_weights = copy.deepcopy(module.state_dict())
+    else:
+        progress.stale += 1
 
 
 def _save(
@@ -230,6 +259,8 @@ def _save(
         context.scratch,
         {
             "step": progress.step,
+            "first_loss": progress.first_loss,
+            "stale": progress.stale,
             "module": module.state_dict(),
             "optimizer": optimizer.state_dict(),
             "best": progress.best,
@@ -244,4 +275,4 @@ def _resume(context: TrialContext, module: nn.Module, optimizer: torch.optim.Opt
         return _Progress()
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
-    return _Progress(state["step"], state["best"], state["best_weights"])
+    return _Progress(state["step"], state["first_loss"], state["stale"], state["best"], state["best_weights"])

@@ -17,15 +17,16 @@
   const switches = [];
   function addSwitch(host, before, group, words) {
     const panels = [...host.querySelectorAll(`[data-group="${group}"]`)];
-    const choices = new Map(panels.map((panel) => [panel.dataset.choice, panel.dataset.words]));
-    if (choices.size < 2) return;
+    if (new Set(panels.map((panel) => panel.dataset.choice)).size < 2) return;
+    const choices = new Map();
+    for (const panel of panels) for (const one of panel.dataset.choice.split(" ")) choices.set(one, panel.dataset.words || one);
     const name = `${host.id}.${group}`;
     const bar = document.createElement("div");
     bar.className = "switch";
     bar.setAttribute("role", "group");
     bar.setAttribute("aria-label", words);
     const show = (choice) => {
-      for (const panel of panels) panel.classList.toggle("hidden", panel.dataset.choice !== choice);
+      for (const panel of panels) panel.classList.toggle("hidden", !panel.dataset.choice.split(" ").includes(choice));
       for (const button of bar.children) button.setAttribute("aria-pressed", String(button.dataset.to === choice));
     };
     for (const [choice, label] of choices) {
@@ -40,11 +41,11 @@
     show(choices.has(state.get(name)) ? state.get(name) : [...choices.keys()][0]);
     switches.push({ panels, show });
   }
-  for (const task of document.querySelectorAll(".task")) {
-    const first = task.querySelector(".protocol");
+  for (const section of document.querySelectorAll("main > section[id]")) {
+    const first = section.querySelector('[data-group="protocol"]');
     if (!first) continue;
-    addSwitch(task, first, "protocol", "Hyperparameter protocol");
-    addSwitch(task, first, "statistic", "Statistic");
+    addSwitch(section, first, "protocol", "Hyperparameter protocol");
+    addSwitch(section, first, "statistic", "Statistic");
   }
 
   // ---- a link may lead to something that a switch or a folded part hides
@@ -53,7 +54,7 @@
     if (!target) return;
     for (const { panels, show } of switches) {
       const panel = panels.find((one) => one.contains(target));
-      if (panel) show(panel.dataset.choice);
+      if (panel) show(panel.dataset.choice.split(" ")[0]);
     }
     for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
     target.scrollIntoView();

@@ -34,13 +34,21 @@ def random_weight(seed: int) -> np.ndarray:
 
 @strategy("rude", provides={"encoder"}, domain="digits")
 class Rude(Strategy):
-    """Knocks at the test split, writes elsewhere, ignores the seed and returns no numbers."""
+    """Knocks at the test split, writes elsewhere and ignores the seed."""
 
     def pretrain(self, context: TrialContext) -> Artifact:
         try:
             context.open_split("labelled", "test")
         except TestSplitClosedError:
             Path(os.environ[STRAY]).write_text("here I was")
+        return encoder(np.ones((64, 4)))
+
+
+@strategy("diverging", provides={"encoder"}, domain="digits")
+class Diverging(Strategy):
+    """Returns weights that are no numbers."""
+
+    def pretrain(self, context: TrialContext) -> Artifact:
         return encoder(np.full((64, 4), np.nan))
 
 

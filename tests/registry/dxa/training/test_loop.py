@@ -132,6 +132,43 @@ def test_a_diverging_loss_ends_the_trial_and_says_where(tmp_path):
         fit(trial(tmp_path), scale=float("nan"))
 
 
+def test_an_exploding_loss_ends_the_trial_and_keeps_its_last_checkpoint(tmp_path, saves_every_step):
+    scales = iter([1.0, 1.0, 1.0, 1e6])
+    torch.manual_seed(1)
+    module = nn.Linear(3, 1)
+    with pytest.raises(
+        DivergedError, match=r"the loss is .* at step 4, .* the last checkpoint is that of step 3"
+    ):
+        train(
+            trial(tmp_path),
+            module,
+            [Group(list(module.parameters()), 1e-3)],
+            RECIPE,
+            examples=len(INPUTS),
+            losses=lambda indices: {"square": next(scales) * module(INPUTS[indices]).square().mean()},
+        )
+    kept = load_checkpoint(tmp_path, torch.device("cpu"))
+    assert kept["step"] == 3
+    assert all(torch.isfinite(value).all() for value in kept["module"].values())
+
+
+@pytest.mark.parametrize(("patience", "evaluations"), [(None, 6), (1, 3), (2, 4), (5, 6)])
+def test_training_ends_after_evaluations_without_a_better_score(tmp_path, patience, evaluations):
+    scores = [1.0, 3.0, 2.0, 2.5, 2.0, 1.0]
+    seen = []
+
+    def selection(module):
+        def evaluate():
+            seen.append(scores[len(seen)])
+            return {"score": seen[-1]}
+
+        return Selection(evaluate, "score", "max", every=2, patience=patience)
+
+    _, kept = fit(trial(tmp_path), selection=selection)
+    assert len(seen) == evaluations
+    assert kept == {"score": 3.0}
+
+
 def test_every_term_is_reported_on_its_own(tmp_path):
     seen = []
     fit(trial(tmp_path, report=lambda step, steps, **values: seen.append((step, steps, values))))

@@ -1,0 +1,118 @@
+"""The report as Markdown: for a pull request, an issue, a laboratory notebook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from reports.answer import digits, interval, p_words
+from reports.comparison import Comparison, Line, StatisticTable, Table
+from reports.contents import Contents
+
+#: Characters that Markdown or the HTML in it would read.
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+
+
+def plain(text: str) -> str:
+    r"""Text that Markdown prints as it stands, in one line.
+
+    Examples
+    --------
+    >>> print(plain("a|b_<i>"))
+    a\|b\_\<i\>
+    """
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def markdown(contents: Contents) -> str:
+    """Answer, warnings, tables and paired differences; the page shows more."""
+    return "\n".join(_lines(contents)) + "\n"
+
+
+def _lines(contents: Contents) -> Iterator[str]:
+    run, status = contents.run, contents.run.meta["status"]
+    total = sum(status[name] for name in ("done", "failed", "blocked", "missing"))
+    yield f"# {plain(run.meta['suite']['title'])}"
+    if run.simulated:
+        yield "\n> **SIMULATED DATA.** No number here is a finding about patients."
+    yield (
+        f"\nTrials {status['done']}/{total}; claims about {_claims(contents)};"
+        f" cohort `{run.meta['cohort']['fingerprint'][:10]}`."
+    )
+    yield "\n## Answer"
+    for one in contents.answers:
+        yield f"\n**{plain(one.title)}, {' = '.join(one.protocols)}.** {plain(one.headline)}"
+        yield from (plain(sentence) for sentence in one.sentences)
+    if contents.warnings:
+        yield "\n### Read with care\n"
+        yield from (f"- {plain(warning)}" for warning in contents.warnings)
+    for comparison in contents.comparisons:
+        yield f"\n## {plain(comparison.title)}, {' = '.join(comparison.protocols)}"
+        for table in comparison.tables:
+            for statistic in table.statistics:
+                yield from _table(comparison, table, statistic, run.simulated)
+                yield from _differences(comparison, statistic)
+
+
+def _claims(contents: Contents) -> str:
+    return "procedures" if contents.run.meta["claims"] == "procedure" else "artifacts"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(comparison: Comparison, table: Table, statistic: StatisticTable, simulated: bool) -> Iterator[str]:
+    mark = " (simulated data)" if simulated else ""
+    yield f"\n### {plain(table.title)}: {plain(statistic.label)}{mark}"
+    yield f"\nMean over seeds with 95 % interval; published values in italics. {plain(table.convention)}\n"
+    heads = [
+        plain(column.title) + (" (baseline)" if column.baseline else "") for column in comparison.columns
+    ]
+    yield _row(["", *heads, "n"])
+    yield _row(["---", *("---:" for _ in heads), "---:"])
+    notes = []
+    for line in statistic.lines:
+        cells = []
+        for column in comparison.columns:
+            published = line.published.get(column.key)
+            cells.append(_cell(line, column.key, column.missing))
+            if published:
+                cells[-1] += f" *{published['value']}*" + ("†" if published["note"] else "")
+                if published["note"]:
+                    notes.append(f"- † {plain(line.label)}: {plain(published['note'])}")
+        unit = (
+            f" ({plain(line.unit)})"
+            if line.unit and statistic.name in ("rmse", "mae", "bias", "mean")
+            else ""
+        )
+        yield _row([plain(line.label) + unit, *cells, str(line.patients)])
+    yield from ["", *dict.fromkeys(notes)]
+
+
+def _cell(line: Line, key: str, missing: str) -> str:
+    cell = line.cells[key]
+    if cell is None:
+        return plain(missing.split(":", maxsplit=1)[0]) if missing else "n/a"
+    return plain(interval(cell, line.decimals))
+
+
+def _differences(comparison: Comparison, statistic: StatisticTable) -> Iterator[str]:
+    shown = [one for one in statistic.contrasts if one.kind == "reference"]
+    if not shown:
+        return
+    titles = {column.key: plain(column.title) for column in comparison.columns}
+    yield "\nPaired differences to the reference arm.\n"
+    yield _row(["", *(f"{titles[one.first]} minus {titles[one.second]}" for one in shown)])
+    yield _row(["---", *("---:" for _ in shown)])
+    for index, line in enumerate(statistic.lines):
+        cells = []
+        for contrast in shown:
+            found = contrast.differences[index]
+            if found is None:
+                cells.append("n/a")
+                continue
+            effect = interval(found.estimate, digits(found.estimate, line.decimals + 1), signed=True)
+            corrected = f", {plain(p_words(found.p_adjusted))}" if found.p_adjusted is not None else ""
+            cells.append(f"{plain(effect)}{corrected}, {found.verdict}")
+        yield _row([plain(line.label), *cells])

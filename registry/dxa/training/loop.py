@@ -197,7 +197,7 @@ def train(
         for options, group in zip(optimizer.param_groups, groups, strict=True):
             options["lr"] = group.learning_rate * recipe.rate(step)
         for group in groups:
-            for parameter in group.parameters:
+            for parameter in group.parameters if group.frozen_steps else ():
                 parameter.requires_grad_(step >= group.frozen_steps)
         with autocast(context):
             terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))

@@ -20,6 +20,7 @@ from harness.files import StorageError, digest_of, utc_now
 from harness.journal import Journal, check_free, read_journal
 from harness.labels import check_domain, check_enough
 from harness.outcome import Outcome, stopped_early
+from harness.overlap import split_overlap
 from harness.plan import Plan, Trial, make_plan
 from harness.policy import Policy
 from harness.progress import Display
@@ -151,6 +152,7 @@ def run_suite(
         prepared.domain,
         prepared.cohort,
         sizes,
+        split_overlap(prepared.domain, prepared.cohort.folder, sizes),
         command=request.command,
         started=utc_now(),
         device=_device(request.suite),

@@ -110,7 +110,7 @@ def test_unknown_names_get_the_nearest_or_the_list() -> None:
     catalogue = Catalogue.built_in()
     with pytest.raises(InputError, match=r"strategy 'dxa_vea' is not known; did you mean 'dxa_vae'\?"):
         catalogue.strategy("dxa_vea")
-    with pytest.raises(InputError, match="task 'zzz' is not known; known: anthropometry, reconstruction"):
+    with pytest.raises(InputError, match="task 'zzz' is not known; known: anthropometry, pseudo_dxa, reconstruction"):
         catalogue.task("zzz")
     assert str(unknown_name("arm", "x", [])) == "arm 'x' is not known; known: none"
 

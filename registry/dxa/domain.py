@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from registry.contracts import Check, CohortProgress, CohortReference, Domain, InputError, SplitSize
+from registry.contracts import (
+    Artifact,
+    Check,
+    CohortProgress,
+    CohortReference,
+    Domain,
+    InputError,
+    SplitSize,
+    TrialContext,
+)
+from registry.dxa.probes import PROBES, score
 from registry.dxa.settings import DxaSettings
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ class DxaDomain(Domain):
     title = "Quantitative DXA imaging"
     libraries = ("torch",)
     templates = Path(__file__).parent / "templates"
+    probes = PROBES
     parts = {  # noqa: RUF012 - declared by the contract as a plain mapping
         "pretraining": "scans without labels, for pretraining",
         "paired": "scans of other patients with measures of their bodies, for tasks",
@@ -121,6 +132,10 @@ class DxaDomain(Domain):
         from registry.dxa.cohort.selection import with_labels_of  # noqa: PLC0415
 
         return with_labels_of(view, order)
+
+    def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
+        """Score weights with the probe `name` (`registry.dxa.probes`)."""
+        return score(name, context, artifact)
 
     def tiny_suite(self) -> Mapping[str, Any]:
         """A dozen scans per part and a few steps: everything happens, nothing is learned."""

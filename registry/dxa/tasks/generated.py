@@ -19,6 +19,7 @@ from registry.contracts import (
     TableLayout,
     TrialContext,
 )
+from registry.dxa.bodycomp.precision import committed_precision
 from registry.dxa.cohort.measures import COMPOSITION
 from registry.dxa.imaging import CHANNELS, GRID, PHASES
 from registry.dxa.imaging.r_image import r_image
@@ -46,7 +47,10 @@ _AGREEMENT = (
     Statistic("r2", "R²", "max"),
     Statistic("r2_pearson", "r²", "max"),
     Statistic("rmse", "RMSE", "min"),
+    Statistic("mae", "MAE", "min"),
     Statistic("bias", "bias", None),
+    Statistic("slope", "slope", None),
+    Statistic("ccc", "CCC", "max"),
 )
 _COMPOSITION_CONVENTION = (
     "The same analyser on the generated and on the real scan; scans that were reduced for training are "
@@ -136,17 +140,12 @@ def composition_layouts(
 
 
 def _margins(prefix: str = "") -> dict[str, float]:
-    """.01 of R²; of whole-body bias and RMSE what repeated scans of women differed by in the Shape Up study.
-
-    RMS-SD of duplicate scans: 0.24 kg of fat, 0.27 kg of fat-free mass. Other measures have none of their
-    own here, and nothing is called equivalent in them unless a suite declares it.
-    """
-    kilograms = {"total_fat_kg": 0.24, "total_lean_kg": 0.27}
-    return {"r2": 0.01, "r2_pearson": 0.01} | {
-        f"{statistic}.{prefix}{name}": value
-        for statistic in ("bias", "rmse")
-        for name, value in kilograms.items()
-    }
+    """.01 of R² and its kin; of errors in a unit what repeat scans of one subject differ by (RMS-SD)."""
+    repeat = committed_precision()
+    margins = dict.fromkeys(("r2", "r2_pearson", "ccc"), 0.01)
+    for statistic in ("rmse", "mae", "bias"):
+        margins |= {f"{statistic}.{prefix}{name}": repeat[name] for name in MEASURES}
+    return margins
 
 
 def image_layouts(

@@ -5,7 +5,6 @@ Off by default. They show curves and scores while a run goes on; the report neve
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import logging
@@ -22,8 +21,6 @@ from harness.executors.base import WorkersUnavailableError
 #: What each tracker needs to be installed.
 NEEDS = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 INSTALL = "pip install 'pretraining-harness[trackers]'"
-#: Curves are thinned to about so many points: every point passes through the driver.
-POINTS = 200
 
 
 class SeenTrial:
@@ -174,28 +171,3 @@ def _callback(name: str, folder: Path, experiment: str) -> Any:
     if not os.environ.get("WANDB_API_KEY"):
         os.environ.setdefault("WANDB_MODE", "offline")  # nothing leaves the machine unasked
     return kind(project=experiment, group=experiment, dir=str(folder))
-
-
-def thinned(points: Sequence[Mapping[str, Any]], most: int = POINTS) -> list[Mapping[str, Any]]:
-    """At most about `most` of `points`, the last among them."""
-    stride = max(1, -(-len(points) // most))
-    return [*points[:-1:stride], *points[-1:]]
-
-
-def curve_points(folder: Path) -> list[dict[str, Any]]:
-    """The curves of a finished trial as points: `step` and the numbers measured there."""
-    import polars as pl  # noqa: PLC0415
-
-    points: dict[int, dict[str, float]] = {}
-    with contextlib.suppress(FileNotFoundError):
-        for row in pl.read_parquet(folder / "curves.parquet").iter_rows(named=True):
-            points.setdefault(row["step"], {})[row["name"]] = row["value"]
-    return [{"step": step, "numbers": points[step]} for step in sorted(points)]
-
-
-def final_numbers(outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """The scores and costs at the end of a trial."""
-    row = outcome.get("row") or {}
-    numbers = {f"validation/{name}": value for name, value in (row.get("validation") or {}).items()}
-    costs = ("validation_score", "wall_seconds", "cpu_seconds", "peak_memory_bytes")
-    return numbers | {name: row[name] for name in costs if row.get(name) is not None}

@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from harness.executors.feed import Feed
-from harness.executors.trackers import curve_points, final_numbers, thinned
+from harness.executors.points import curve_points, final_numbers, thinned
 from harness.remote import execute_remotely
 from harness.trial import execute
 

@@ -6,20 +6,14 @@ import importlib.util
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.executors.points import thinned
 from tests.harness.digits_run import command, environment, harness, numbers, tables
-
-
-def thinned(points: list[Any], most: int) -> list[Any]:
-    from harness.executors.trackers import thinned as real  # noqa: PLC0415 - imports Ray
-
-    return real(points, most)
 
 
 @given(st.integers(0, 3000), st.integers(1, 300))

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.contracts import Check, CohortProgress, CohortReference, Domain, InputError, SplitSize
+from registry.dxa.probes import PROBES, probe
 from registry.dxa.settings import DxaSettings
 
 if TYPE_CHECKING:
+    from registry.contracts import Artifact, TrialContext
     from registry.dxa.cohort.specification import CohortSpecification
     from registry.dxa.cohort.store import Split
 
@@ -31,6 +33,7 @@ class DxaDomain(Domain):
     title = "Quantitative DXA imaging"
     libraries = ("torch",)
     templates = Path(__file__).parent / "templates"
+    probes = PROBES
     parts = {  # noqa: RUF012 - declared by the contract as a plain mapping
         "pretraining": "scans without labels, for pretraining",
         "paired": "scans of other patients with measures of their bodies, for tasks",
@@ -109,6 +112,10 @@ class DxaDomain(Domain):
         from registry.dxa.cohort.store import open_split  # noqa: PLC0415
 
         return open_split(folder, part, split)
+
+    def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
+        """`ridge` or `reconstruction`, on the validation split."""
+        return probe(name, context, artifact)
 
     def with_patients(self, view: Split, patients: Set[str]) -> Any:
         """The scans of these patients alone."""

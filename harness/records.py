@@ -39,6 +39,7 @@ class RunFacts:
     domain: Domain
     cohort: CohortReference
     sizes: Mapping[str, Mapping[str, SplitSize]]
+    overlap: Sequence[Mapping[str, Any]]
     command: str
     started: str
     device: str
@@ -83,6 +84,7 @@ def write_run(
                     part: {split: dataclasses.asdict(size) for split, size in splits.items()}
                     for part, splits in facts.sizes.items()
                 },
+                "overlap": list(facts.overlap),
             },
             "arms": [_arm(plan, name) for name in plan.arms],
             "tasks": [_task(plan, name) for name in suite.tasks],

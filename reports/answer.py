@@ -132,8 +132,8 @@ def _seeds(run: Run, comparisons: Sequence[Comparison]) -> list[str]:
     found = []
     if run.meta["claims"] != "procedure":
         found.append(
-            "One pretraining seed per arm: the intervals speak about these weights (artifacts), not about the"
-            " pretraining procedures. Another pretraining seed may change the order."
+            "One pretraining seed per arm: the intervals speak about these weights (artifacts), and the run"
+            " proves nothing about the pretraining procedures. Another pretraining seed may change the order."
         )
     units = {
         column.units for one in comparisons for column in one.columns if not column.baseline and column.done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reports.comparison import Comparison
 from reports.cost_quality import CostQuality
 from reports.curves import CurvePanel, pretraining_curves
 from reports.draws import parallel_figure, search_figure
+from reports.evidence import Checklist, Flow, Overlap, checklists, flow, overlaps, readers, weights
 from reports.figures import (
     Figure,
     agreement_panels,
@@ -97,6 +99,41 @@ class Contents:
     searches: Mapping[str, tuple[Search, Figure | None]]
     parallel: Mapping[str, tuple[Figure, int, int] | None]
     costs: tuple[Cost, ...]
+
+    @cached_property
+    def checklists(self) -> list[Checklist]:
+        """Reporting guidelines, filled with what the run proves."""
+        shown = sum(len(block.exhibits[0]) for block in self.blocks)
+        return checklists(self.run, self.comparisons, self.warnings, shown)
+
+    @property
+    def flow(self) -> list[Flow]:
+        """The way of the test scans into the tables."""
+        return list(flow(self.comparisons))
+
+    @property
+    def overlaps(self) -> list[Overlap] | None:
+        """Patients that two splits share, where the run records it."""
+        return overlaps(self.run)
+
+    @property
+    def test_readers(self) -> dict[str, int]:
+        """Final trials that read the test split, by task."""
+        return readers(self.run)
+
+    @cached_property
+    def weights(self) -> list[dict[str, Any]]:
+        """Pretraining trials with the digest of what they made."""
+        return weights(self.run)
+
+    @cached_property
+    def _makers(self) -> dict[str, str]:
+        return {one["artifact"]: one["key"] for one in reversed(self.weights) if one["artifact"]}
+
+    def maker(self, trial: Mapping[str, Any]) -> str:
+        """Key of the pretraining trial whose weights a trial started from; empty for that trial itself."""
+        found = self._makers.get(trial["artifact"], "")
+        return "" if found == trial["key"] or trial["stage"] == "pretrain" else found
 
     @property
     def comparisons(self) -> list[Comparison]:

@@ -115,6 +115,7 @@ def twin(contents: Contents) -> dict[str, Any]:
         "warnings": list(contents.warnings),
         "analyses": asdict(contents.analyses),
         "needs": dict(NEEDS),
+        "checklists": [asdict(one) for one in contents.checklists],
         "comparisons": [_without_people(asdict(one)) for one in contents.comparisons],
     }
 

@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from registry.contracts import Check, CohortProgress, CohortReference, Domain, InputError, SplitSize
-from registry.dxa.probes import PROBES, probe
+from registry.contracts import (
+    Artifact,
+    Check,
+    CohortProgress,
+    CohortReference,
+    Domain,
+    InputError,
+    SplitSize,
+    TrialContext,
+)
+from registry.dxa.probes import PROBES, score
 from registry.dxa.settings import DxaSettings
 
 if TYPE_CHECKING:
-    from registry.contracts import Artifact, TrialContext
     from registry.dxa.cohort.specification import CohortSpecification
     from registry.dxa.cohort.store import Split
 
@@ -113,10 +121,6 @@ class DxaDomain(Domain):
 
         return open_split(folder, part, split)
 
-    def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
-        """`ridge` or `reconstruction`, on the validation split."""
-        return probe(name, context, artifact)
-
     def with_patients(self, view: Split, patients: Set[str]) -> Any:
         """The scans of these patients alone."""
         from registry.dxa.cohort.selection import with_patients  # noqa: PLC0415
@@ -128,6 +132,10 @@ class DxaDomain(Domain):
         from registry.dxa.cohort.selection import with_labels_of  # noqa: PLC0415
 
         return with_labels_of(view, order)
+
+    def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
+        """Score weights with the probe `name` (`registry.dxa.probes`)."""
+        return score(name, context, artifact)
 
     def tiny_suite(self) -> Mapping[str, Any]:
         """A dozen scans per part and a few steps: everything happens, nothing is learned."""

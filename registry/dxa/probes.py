@@ -1,88 +1,87 @@
-"""Scores of pretrained weights that mean the same whoever made them; they choose settings of pretraining."""
+"""Cheap scores of pretrained weights that mean the same whoever made them, for the search of pretraining.
+
+The domain declares them, so torch is imported only where one is computed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from registry.contracts import Artifact, Probe, TrialContext
+from registry.dxa.cohort.measures import ANTHROPOMETRY
+from registry.dxa.settings import DxaSettings
+from registry.dxa.tasks.linear import mean_r2
+from registry.dxa.training.scans import load_measures, load_scans
 
+#: What a domain declares of its probes; the first one is used unless a suite says otherwise.
 PROBES = {
-    "ridge": Probe(
-        label="Mean R² of a ridge probe",
-        direction="max",
-        needs=frozenset({"encoder"}),
-        summary="Body measures by ridge regression from frozen features, on the validation split.",
+    "ridge_mean_r2": Probe(
+        "mean R² of a ridge probe",
+        "max",
+        frozenset({"encoder"}),
+        "Fifteen measures of paired scans from the frozen encoder's pooled features, R² on validation.",
     ),
-    "reconstruction": Probe(
-        label="Mean R² of body composition in reconstructed scans",
-        direction="max",
-        needs=frozenset({"encoder", "generator"}),
-        summary="The primary metric of the reconstruction task, on the validation split.",
+    "reconstruction_nmae": Probe(
+        "NMAE of reconstructed scans",
+        "min",
+        frozenset({"encoder", "generator"}),
+        "Validation scans of the pretraining part through the autoencoder and back.",
     ),
 }
-#: Penalties on standardised features, from nearly none to nearly all.
-PENALTIES = tuple(10.0**power for power in range(-2, 5))
+_PENALTIES = np.logspace(-3, 4, 15)
 
 
-def probe(name: str, context: TrialContext, artifact: Artifact) -> float:
-    """Score `artifact` by one of `PROBES`.
-
-    Raises
-    ------
-    ValueError
-        If there is none of this name.
-    """
-    if name == "ridge":
-        return ridge_probe(context, artifact)
-    if name == "reconstruction":
-        from registry.dxa.tasks.reconstruction import Reconstruction  # noqa: PLC0415
-
-        task = Reconstruction()
-        return float(task.fit(context, artifact).validation[task.card.primary.metric])
-    raise ValueError(f"domain 'dxa' has no probe {name!r}")
+def score(name: str, context: TrialContext, artifact: Artifact) -> float:
+    """Score `artifact` with the probe `name`: learned on train, judged on validation."""
+    return _SCORES[name](context, artifact)
 
 
-def ridge_probe(context: TrialContext, artifact: Artifact) -> float:
-    """Mean R² of the anthropometric measures of the validation scans.
-
-    The encoder stays as it is, but for its batch statistics, which are measured on the train scans as they
-    are before fine-tuning. Its features, averaged over the feature map and standardised, are regressed on the
-    measures of the paired train scans; the penalty of each measure is chosen there, by the exact
-    leave-one-out error, so that the validation scans only judge.
-    """
-    import torch  # noqa: PLC0415 - planning reads this module
+def _ridge_mean_r2(context: TrialContext, artifact: Artifact) -> float:
+    """Ridge from standardised features, its penalty by leaving one train scan out at a time."""
+    import torch  # noqa: PLC0415
     from sklearn.linear_model import RidgeCV  # noqa: PLC0415
 
-    from registry.dxa.models.architecture import Architecture  # noqa: PLC0415
-    from registry.dxa.models.encoder import ScanEncoder  # noqa: PLC0415
-    from registry.dxa.models.initialization import calibrate_batch_statistics  # noqa: PLC0415
-    from registry.dxa.models.vae import load_encoder  # noqa: PLC0415
-    from registry.dxa.settings import DxaSettings  # noqa: PLC0415
-    from registry.dxa.tasks.anthropometry import MEASURES, Anthropometry  # noqa: PLC0415
-    from registry.dxa.tasks.linear import mean_r2  # noqa: PLC0415
     from registry.dxa.training.compute import prepare  # noqa: PLC0415
-    from registry.dxa.training.scans import load_measures, load_scans  # noqa: PLC0415
+    from registry.dxa.training.finetuning import LabelledScans, untrained_regressor  # noqa: PLC0415
 
     device = prepare(context)
+    train, validation = (_labelled(context, split) for split in ("train", "validation"))
+    regressor = untrained_regressor(artifact, LabelledScans(*train)).to(device).eval()
+
+    def features(scans: NDArray[np.float32]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            found = [
+                regressor.features(regressor.pooled(batch.to(device)))
+                for batch in torch.split(torch.from_numpy(scans), 32)
+            ]
+        return np.asarray(torch.cat(found).double().cpu().numpy())
+
+    ridge = RidgeCV(_PENALTIES).fit(features(train[0]), train[1])
+    return mean_r2(validation[1], np.asarray(ridge.predict(features(validation[0])), np.float64))
+
+
+def _reconstruction_nmae(context: TrialContext, artifact: Artifact) -> float:
+    from registry.dxa.models.vae import ScanVae  # noqa: PLC0415
+    from registry.dxa.strategies.start import PART  # noqa: PLC0415
+    from registry.dxa.tasks.image_metrics import nmae  # noqa: PLC0415
+    from registry.dxa.training.autoencoder import reconstruct  # noqa: PLC0415
+    from registry.dxa.training.compute import prepare  # noqa: PLC0415
+
+    device = prepare(context)
+    true = load_scans(context.open_split(PART, "validation"), DxaSettings(**context.settings).scan_reduction)
+    return float(nmae(true, reconstruct(ScanVae.from_artifact(artifact).to(device), true, device)).mean())
+
+
+def _labelled(context: TrialContext, split: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    opened = context.open_split("paired", split)
     reduction = DxaSettings(**context.settings).scan_reduction
-    splits = [context.open_split(Anthropometry.card.part, name) for name in ("train", "validation")]
-    scans = [torch.from_numpy(load_scans(split, reduction)) for split in splits]
-    targets, wanted = (load_measures(split, MEASURES) for split in splits)
-    encoder = ScanEncoder(Architecture.of(artifact))
-    load_encoder(encoder, artifact)
-    calibrate_batch_statistics(encoder, scans[0])
-    encoder.to(device).eval()
-    with torch.inference_mode():
-        features, judged = (
-            torch.cat([encoder(batch.to(device)).mean((2, 3)).cpu() for batch in torch.split(part, 64)])
-            .numpy()
-            .astype(np.float64)
-            for part in scans
-        )
-    centre, scale = features.mean(0), features.std(0)
-    scale = np.where(scale > 0, scale, 1.0)
-    ridge = RidgeCV(alphas=PENALTIES, alpha_per_target=True)
-    spread = targets.std(0)
-    ridge.fit((features - centre) / scale, (targets - targets.mean(0)) / spread)
-    predicted = ridge.predict((judged - centre) / scale) * spread + targets.mean(0)
-    return float(mean_r2(wanted, predicted))
+    return load_scans(opened, reduction), load_measures(opened, [measure.name for measure in ANTHROPOMETRY])
+
+
+_SCORES: dict[str, Callable[[TrialContext, Artifact], float]] = {
+    "ridge_mean_r2": _ridge_mean_r2,
+    "reconstruction_nmae": _reconstruction_nmae,
+}

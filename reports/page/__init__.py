@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
+from typing import Any
 
+import polars as pl
 from markupsafe import Markup
 
 from reports.analyses import NEEDS
@@ -26,6 +28,7 @@ def render(contents: Contents) -> str:
     All text from records passes through autoescape; the page loads nothing, and its policy forbids it to.
     """
     run = contents.run
+    trials = _shown_trials(run)
     templates = environment()
     body = templates.get_template("body.html.j2").render(
         contents=contents,
@@ -35,7 +38,8 @@ def render(contents: Contents) -> str:
         needs=NEEDS,
         with_unit=WITH_UNIT,
         downloads=[(one, _downloads(run, one.data)) for one in contents.blocks],
-        trials=run.trials.head(TRIALS_SHOWN).to_dicts(),
+        trials=trials,
+        shown_trials={trial["key"] for trial in trials},
         trial_count=len(run.trials),
         provenance=flat(run.meta["provenance"]),
         draws=contents.draws,
@@ -49,6 +53,14 @@ def render(contents: Contents) -> str:
         body=Markup(body),  # noqa: S704  rendered with autoescape above
         script=Markup(script),  # noqa: S704  our own file
     )
+
+
+def _shown_trials(run: Run) -> list[dict[str, Any]]:
+    """All trials, or the first ones of a large run, those that went wrong before the others."""
+    if len(run.trials) <= TRIALS_SHOWN:
+        return run.trials.to_dicts()
+    wrong = pl.col("status") != "done"
+    return pl.concat([run.trials.filter(wrong), run.trials.filter(~wrong)]).head(TRIALS_SHOWN).to_dicts()
 
 
 def policy(*scripts: str) -> str:

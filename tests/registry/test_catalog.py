@@ -123,3 +123,12 @@ def test_an_entry_of_the_wrong_kind_is_an_error() -> None:
 
 def test_shipped_suites_are_found_by_name() -> None:
     assert {"quick", "smoke"} <= set(suite_files())
+
+
+def test_a_frozen_catalogue_takes_nothing_more(plugin: Path) -> None:
+    catalogue = Catalogue.load([str(plugin)])
+    frozen = catalogue.frozen()
+    catalogue.strategies = {}
+    assert "mine" in frozen.strategies
+    with pytest.raises(TypeError):
+        frozen.strategies["other"] = frozen.strategies["mine"]  # type: ignore[index]

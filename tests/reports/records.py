@@ -302,6 +302,7 @@ class Records:
             },
             "domain": {"name": "toy", "title": "Toy images"},
             "cohort": {
+                "overlap": [{"first": "paired train", "second": "paired test", "patients": 0}],
                 "fingerprint": "ab" * 32,
                 "simulated": self.simulated,
                 "description": "Simulated bodies and scans.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -133,3 +134,41 @@ def test_names_in_figures_are_escaped() -> None:
     assert "<script>" not in drawn
     assert "<b>" not in drawn
     assert 'aria-label="&quot;&lt;s&gt;"' in drawn
+
+
+def test_checklists_hold_what_the_run_proves_and_no_more(contents: Contents, page: str) -> None:
+    lists = {one.key: one for one in contents.checklists}
+    assert {key: len(one.items) for key, one in lists.items()} == {
+        "claim": 44,
+        "tripod": 27,
+        "reforms": 20,
+        "leakage": 8,
+    }
+    assert [item.number for item in lists["claim"].items] == [str(number) for number in range(1, 45)]
+    (disjoint,) = [item for item in lists["claim"].items if item.number == "20"]
+    assert disjoint.answer.startswith("No patient in two splits")
+    text = section(page, "checklists")
+    silent = sum(len(one.items) - one.recorded for one in lists.values())
+    assert text.count("not recorded</span>") == silent > 30
+    anchors = {item.anchor for one in lists.values() for item in one.items if item.answer}
+    assert all(f'id="{anchor}"' in page for anchor in anchors)
+
+
+def test_a_patient_in_two_splits_is_shown(tmp_path: Path) -> None:
+    folder = Records(patients=12, draws=1).write(tmp_path / "run")
+    meta = json.loads((folder / "run.json").read_text())
+    meta["cohort"]["overlap"] = [{"first": "paired train", "second": "paired test", "patients": 3}]
+    (folder / "run.json").write_text(json.dumps(meta))
+    page = build(folder, draws=50).read_text()
+    assert "paired train and paired test share 3 patients" in page
+    assert "paired train and paired test: 3" in section(page, "provenance")
+    del meta["cohort"]["overlap"]
+    (folder / "run.json").write_text(json.dumps(meta))
+    assert "Patients in two splits</dt><dd>not recorded" in build(folder, draws=50).read_text()
+
+
+def test_weights_lead_to_the_trial_that_made_them(contents: Contents, page: str) -> None:
+    made = contents.weights[0]
+    assert f'<a href="#trial-{made["key"]}">' in section(page, "trials")
+    assert f'id="trial-{made["key"]}"' in section(page, "trials")
+    assert made["artifact"][:16] in section(page, "provenance")

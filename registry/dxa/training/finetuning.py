@@ -106,7 +106,7 @@ def finetune(
     """
     device = prepare(context)
     settings = DxaSettings(**context.settings)
-    regressor = _start(artifact, train_data)
+    regressor = untrained_regressor(artifact, train_data)
     regressor.to(device).to(memory_format=torch.channels_last)
     scans = torch.from_numpy(train_data.scans).to(device)
     targets = torch.from_numpy(train_data.values).float().to(device)
@@ -138,7 +138,7 @@ def finetune(
     return FittedModel(regressor, scores)
 
 
-def _start(artifact: Artifact, data: LabelledScans) -> Regressor:
+def untrained_regressor(artifact: Artifact, data: LabelledScans) -> Regressor:
     """The regressor before training: statistics measured on the train scans, a head that says their mean."""
     architecture = Architecture.of(artifact)
     size = data.scans.shape[2:]

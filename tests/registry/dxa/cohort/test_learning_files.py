@@ -1,4 +1,4 @@
-"""What learning workers are given of a cohort: train and validation, and nothing that knows of test records."""
+"""What learning workers are given of a cohort: train and validation, nothing that knows of test records."""
 
 from __future__ import annotations
 

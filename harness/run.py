@@ -94,7 +94,7 @@ def prepare(request: Request) -> Prepared:
     InputError
         Naming the first thing that is wrong.
     """
-    catalogue = Catalogue.load(request.plugins)
+    catalogue = Catalogue.load(request.plugins).frozen()
     suite = request.suite
     domain = catalogue.domain(suite.domain)
     settings = domain.check_settings(suite.settings)
@@ -304,6 +304,7 @@ class _Driver:
         wanted = FailedBefore(self.policy, self.failures) if self.only_failed else None
         try:
             self.executor.start(sum(self.policy.counts().values()) - self.policy.counts()["done"])
+            self.display.working(self.executor.slots)
             while not self.policy.finished:
                 while in_flight < self.executor.capacity and (trial := self.policy.next_trial()) is not None:
                     if wanted is not None and not wanted.concerns(trial):
@@ -314,11 +315,11 @@ class _Driver:
                     in_flight += 1
                 if wanted is not None and not in_flight:
                     break
+                self.display.tick()
                 event = self.executor.next_event(PATIENCE_SECONDS)
                 if event is not None and not self._tried_again(event := self._received(event)):
                     in_flight -= 1
                     self._take(event)
-                self.display.tick()
         finally:
             self.executor.stop()
 

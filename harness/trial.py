@@ -364,7 +364,7 @@ def adopt_pretraining(key: str, *, run: RunFolder, cache: Path) -> bool:
 @functools.lru_cache(maxsize=4)
 def _catalogue(plugins: tuple[str, ...]) -> Catalogue:
     """The catalogue of this process; loading a plug-in twice would declare it twice."""
-    return Catalogue.load(plugins)
+    return Catalogue.load(plugins).frozen()
 
 
 def _check_same_code(spec: TrialSpec, catalogue: Catalogue) -> None:

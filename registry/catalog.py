@@ -13,10 +13,10 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from registry.contracts import Domain, InputError, Strategy, Task
@@ -39,6 +39,8 @@ BUILT_IN_STRATEGIES = {
 BUILT_IN_TASKS = {
     "reconstruction": "registry.dxa.tasks.reconstruction:Reconstruction",
     "anthropometry": "registry.dxa.tasks.anthropometry:Anthropometry",
+    "anthropometry_probe": "registry.dxa.tasks.anthropometry:AnthropometryProbe",
+    "pseudo_dxa": "registry.dxa.tasks.pseudo_dxa:PseudoDxa",
 }
 #: What strategies, tasks, baselines and domains may be called.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -84,9 +86,9 @@ class Catalogue:
     True
     """
 
-    domains: dict[str, Entry] = field(default_factory=dict)
-    strategies: dict[str, Entry] = field(default_factory=dict)
-    tasks: dict[str, Entry] = field(default_factory=dict)
+    domains: Mapping[str, Entry] = field(default_factory=dict)
+    strategies: Mapping[str, Entry] = field(default_factory=dict)
+    tasks: Mapping[str, Entry] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
 
     @classmethod
@@ -112,6 +114,15 @@ class Catalogue:
             catalogue._register_module(module, origin=plugin, digest=digest)
         catalogue.plugins = tuple(plugins)
         return catalogue
+
+    def frozen(self) -> Catalogue:
+        """The same entries for good: what a run was planned with is what it runs with."""
+        return Catalogue(
+            MappingProxyType(dict(self.domains)),
+            MappingProxyType(dict(self.strategies)),
+            MappingProxyType(dict(self.tasks)),
+            self.plugins,
+        )
 
     def strategy(self, name: str) -> Strategy:
         """An instance of the strategy `name`."""
@@ -149,13 +160,15 @@ class Catalogue:
             if not isinstance(value, type) or value.__module__ != module.__name__:
                 continue
             if issubclass(value, Strategy) and "card" in vars(value):
-                _add(self.strategies, Entry(value.card.name, value, origin, digest), "strategy")
+                entry = Entry(value.card.name, value, origin, digest)
+                self.strategies = _with(self.strategies, entry, "strategy")
             elif issubclass(value, Task) and "card" in vars(value):
-                _add(self.tasks, Entry(value.card.name, value, origin, digest), "task")
+                entry = Entry(value.card.name, value, origin, digest)
+                self.tasks = _with(self.tasks, entry, "task")
                 for baseline in value.card.baselines:
                     check_name(baseline, kind="baseline", origin=origin)
             elif issubclass(value, Domain):
-                _add(self.domains, Entry(value.name, value, origin, digest), "domain")
+                self.domains = _with(self.domains, Entry(value.name, value, origin, digest), "domain")
             else:
                 continue
             found += 1
@@ -179,7 +192,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     return InputError(f"{kind} {name!r} is not known", mend=mend)
 
 
-def _find(table: dict[str, Entry], name: str, kind: str) -> Entry:
+def _find(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
     if name not in table:
         raise unknown_name(kind, name, table)
     return table[name]
@@ -210,14 +223,15 @@ def check_name(name: object, *, kind: str, origin: str) -> None:
         )
 
 
-def _add(table: dict[str, Entry], entry: Entry, kind: str) -> None:
+def _with(table: Mapping[str, Entry], entry: Entry, kind: str) -> dict[str, Entry]:
+    """The table with one more entry."""
     check_name(entry.name, kind=kind, origin=entry.origin)
     if entry.name in table:
         raise InputError(
             f"{kind} {entry.name!r} is declared twice: by {table[entry.name].origin} and {entry.origin}",
             mend="rename one of them",
         )
-    table[entry.name] = entry
+    return {**table, entry.name: entry}
 
 
 def _load_entry_point(point: importlib.metadata.EntryPoint) -> Any:

@@ -33,10 +33,23 @@ _MARKS = {"ok": ("ok   ", "green"), "failed": ("MEND ", "bold red"), "not applic
     metavar="SECONDS",
     help="Longest time that any process of the check may take.",
 )
+@click.option(
+    "--executor",
+    type=click.Choice(["tune", "inline"]),
+    default="tune",
+    show_default=True,
+    help="Where the last check runs everything: a worker of Ray, or this machine's own process.",
+)
 @click.option("--cache", type=click.Path(path_type=Path), help="Where the tiny cohort is kept.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def check(
-    name: str | None, plugins: tuple[str, ...], time_limit: float, cache: Path | None, as_json: bool
+    *,
+    name: str | None,
+    plugins: tuple[str, ...],
+    time_limit: float,
+    executor: str,
+    cache: Path | None,
+    as_json: bool,
 ) -> int:
     r"""Check that the strategy or task NAME keeps its contract, on tiny data; without NAME, all of --plugin.
 
@@ -56,6 +69,7 @@ def check(
             cache=(cache or default_cache()).expanduser(),
             plugins=plugins,
             time_limit_seconds=time_limit,
+            executor=executor,
         )
         findings += found
         if not as_json:

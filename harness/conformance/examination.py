@@ -21,6 +21,7 @@ def examine(
     cache: Path,
     plugins: tuple[str, ...] = (),
     time_limit_seconds: float = 120.0,
+    executor: str = "tune",
     progress: CohortProgress = lambda done, total, what: None,
 ) -> list[Finding]:
     """Check the strategy or task `name` on the tiny data of its domain.
@@ -33,6 +34,8 @@ def examine(
         Files (absolute) or modules that declare it, its domain or its partners.
     time_limit_seconds
         Of every process: a strategy or task that hangs is a finding.
+    executor
+        Where the last check runs everything from a suite to a report: `tune` in a worker of Ray, as runs do.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def examine(
         examine_kind = examine_strategy if kind == "strategy" else examine_task
         examine_kind(findings, laboratory, name)
         if not any(finding.failed for finding in findings):
-            _runs_to_a_report(findings, laboratory, suite)
+            _runs_to_a_report(findings, laboratory, suite, executor)
     return findings
 
 
@@ -89,19 +92,21 @@ def _narrowed(catalogue: Catalogue, suite: Mapping[str, Any], name: str, kind: s
     return dict(zip(("strategies", "tasks"), pair, strict=True))
 
 
-def _runs_to_a_report(findings: Findings, laboratory: Laboratory, suite: Mapping[str, Any]) -> None:
-    """The whole way, as a user goes it: from a suite file to a report."""
+def _runs_to_a_report(
+    findings: Findings, laboratory: Laboratory, suite: Mapping[str, Any], executor: str
+) -> None:
+    """The whole way, as a user goes it: from a suite file to a report, in a worker of Ray."""
     file = laboratory.folder / "tiny.toml"
     file.write_text(to_toml(suite))
     run = laboratory.folder / "run"
     status, output = laboratory.command(
-        *("-m", "harness", "run-all", "--suite", str(file), "--executor", "inline"),
+        *("-m", "harness", "run-all", "--suite", str(file), "--executor", executor, "--workers", "1"),
         *("--output", str(run), "--cache", str(laboratory.folder / "cache")),
         *(part for plugin in laboratory.plugins for part in ("--plugin", plugin)),
     )
     complaints = [line.strip() for line in output.splitlines() if "rror" in line]
     findings.judge(
-        "runs from a suite to a report",
+        "runs on Ray, from a suite to a report" if executor == "tune" else "runs from a suite to a report",
         status == 0 and (run / "report.html").is_file(),
         seen=f"with {' and '.join(suite['strategies'] + suite['tasks'])}",
         otherwise=complaints[-1] if complaints else f"run-all ended with status {status}: {output[-300:]}",

@@ -189,21 +189,23 @@ class Laboratory:
         (self.folder / "tmp").mkdir(exist_ok=True)
         source = str(Path(harness.__file__).parents[1])
         path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            [sys.executable, *arguments],
-            env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(self.folder / "tmp")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=self.time_limit_seconds)
-        except subprocess.TimeoutExpired:
-            return None, f"took longer than {self.time_limit_seconds:g} s on tiny data"
-        finally:
-            _end_session(process)
-        return process.returncode, output
+        # a file, not a pipe: a process that is left running would keep a pipe open
+        with (self.folder / "output.txt").open("w+") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, *arguments],
+                env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(self.folder / "tmp")},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                process.wait(timeout=self.time_limit_seconds)
+            except subprocess.TimeoutExpired:
+                return None, f"took longer than {self.time_limit_seconds:g} s on tiny data"
+            finally:
+                _end_session(process)
+            output.seek(0)
+            return process.returncode, output.read()
 
     def _payload(
         self, place: str, spec: TrialSpec, artifact: str | None, test_is_closed: bool
@@ -256,7 +258,7 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _end_session(process: subprocess.Popen[str]) -> None:
+def _end_session(process: subprocess.Popen[bytes]) -> None:
     """End a process and whatever it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

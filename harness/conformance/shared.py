@@ -87,3 +87,34 @@ def judge_resuming(
         mend="keep all that later steps depend on in the checkpoint, and derive random numbers from "
         "(seed, step)",
     )
+
+
+#: Processor time beyond what is declared that is put down to the interpreter and its libraries.
+_TOLERANCE, _TOLERANCE_SECONDS = 1.25, 0.2
+_SHORTEST_SECONDS = 1.0
+
+
+def judge_resources(findings: Findings, laboratory: Laboratory, observation: Observation) -> None:
+    """Whether trials took no more processors than the suite gives them, and left nothing running."""
+    check = "keeps to its resources"
+    rows = [outcome["row"] for outcome in observation.outcomes]
+    cpu, wall = (sum(row[name] for row in rows) for name in ("cpu_seconds", "wall_seconds"))
+    left = list(observation.seen.get("left_running", ()))
+    if left:
+        findings.judge(
+            check,
+            False,
+            seen=f"left running: {', '.join(left[:3])}",
+            mend="end and wait for every process that you start",
+        )
+        return
+    if cpu < _SHORTEST_SECONDS:
+        findings.leave_out(check, f"{cpu:.1f} s of work are too short to tell")
+        return
+    threads = laboratory.plan.suite.resources.threads
+    findings.judge(
+        check,
+        cpu <= _TOLERANCE * threads * wall + _TOLERANCE_SECONDS,
+        seen=f"{cpu:.1f} s of processors in {wall:.1f} s, with threads = {threads}",
+        mend="bound what the trial uses by context.threads, in libraries and in processes that you start",
+    )

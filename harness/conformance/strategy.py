@@ -8,7 +8,7 @@ from harness.artifacts import ArtifactStore
 from harness.conditions import Source
 from harness.conformance.finding import Findings
 from harness.conformance.laboratory import SEEDS, Laboratory, Observation
-from harness.conformance.shared import judge_manners, judge_resuming, judge_work
+from harness.conformance.shared import judge_manners, judge_resources, judge_resuming, judge_work
 from registry.contracts import Artifact
 
 
@@ -53,6 +53,7 @@ def examine_strategy(findings: Findings, laboratory: Laboratory, name: str) -> N
         else "declare seeded=True",
     )
     judge_manners(findings, laboratory, first)
+    judge_resources(findings, laboratory, first)
     judge_resuming(
         findings, laboratory, specs[0], artifact=None, result=_digests, expected=_digests(first)[:1]
     )

@@ -10,7 +10,7 @@ import polars as pl
 from harness.conditions import Place
 from harness.conformance.finding import Findings
 from harness.conformance.laboratory import SEEDS, Laboratory, Observation
-from harness.conformance.shared import judge_manners, judge_resuming, judge_work
+from harness.conformance.shared import judge_manners, judge_resources, judge_resuming, judge_work
 from harness.results import table
 from harness.specs import TrialSpec
 from registry.contracts import Task
@@ -70,6 +70,7 @@ def examine_task(findings: Findings, laboratory: Laboratory, name: str) -> None:
     )
     _judge_seeds(findings, laboratory, task, final)
     judge_manners(findings, laboratory, tuned)
+    judge_resources(findings, laboratory, first)
     judge_resuming(findings, laboratory, learning, artifact=artifact, result=_scores, expected=_scores(tuned))
 
 

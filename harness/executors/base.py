@@ -37,6 +37,10 @@ class Executor(Protocol):
         """How many trials may be submitted and not yet over at one time."""
 
     @property
+    def slots(self) -> int:
+        """How many trials run at once; known once started."""
+
+    @property
     def room(self) -> Room:
         """The most that one trial may ask for; known once started."""
 

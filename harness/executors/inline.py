@@ -15,7 +15,7 @@ from harness.trial import execute
 class InlineExecutor:
     """Runs each trial when its event is asked for."""
 
-    capacity = 1
+    capacity = slots = 1
     room = Room()  # one process: nothing is set aside, so nothing larger can be given
 
     def __init__(self) -> None:

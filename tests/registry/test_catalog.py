@@ -110,7 +110,8 @@ def test_unknown_names_get_the_nearest_or_the_list() -> None:
     catalogue = Catalogue.built_in()
     with pytest.raises(InputError, match=r"strategy 'dxa_vea' is not known; did you mean 'dxa_vae'\?"):
         catalogue.strategy("dxa_vea")
-    with pytest.raises(InputError, match="task 'zzz' is not known; known: anthropometry, reconstruction"):
+    known = "anthropometry, anthropometry_probe, pseudo_dxa, reconstruction"
+    with pytest.raises(InputError, match=f"task 'zzz' is not known; known: {known}"):
         catalogue.task("zzz")
     assert str(unknown_name("arm", "x", [])) == "arm 'x' is not known; known: none"
 
@@ -123,3 +124,12 @@ def test_an_entry_of_the_wrong_kind_is_an_error() -> None:
 
 def test_shipped_suites_are_found_by_name() -> None:
     assert {"quick", "smoke"} <= set(suite_files())
+
+
+def test_a_frozen_catalogue_takes_nothing_more(plugin: Path) -> None:
+    catalogue = Catalogue.load([str(plugin)])
+    frozen = catalogue.frozen()
+    catalogue.strategies = {}
+    assert "mine" in frozen.strategies
+    with pytest.raises(TypeError):
+        frozen.strategies["other"] = frozen.strategies["mine"]  # type: ignore[index]

@@ -8,13 +8,15 @@ Run as a module, it prints the table of `docs/statistics.md`:
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reports.crossed import Crossed
-from reports.intervals import estimate
+from reports.intervals import Estimate, estimate
 from reports.sample import Sample, SeedKey
+from reports.tests_ import ALPHA, judge, p_equivalence
 
 PATIENTS = 111
 
@@ -49,40 +51,68 @@ class Design:
     residual: float = 0.2
 
 
-def covered(design: Design, repetitions: int, draws: int = 1_000, seed: int = 0) -> float:
+def covered(design: Design, repetitions: int) -> float:
     """Share of the repetitions in which the 95 % interval of the difference holds 0."""
-    rng = np.random.default_rng([seed, design.pretraining, design.single, round(10 * design.ratio)])
     found = 0
-    for _ in range(repetitions):
-        one = estimate(
-            Crossed(_sample(design, rng), [("a", "b")], [design.statistic], draws).difference(
-                "a", "b", design.statistic
-            )
-        )[0]
+    for (one,) in differences(design, repetitions):
         assert one.low is not None
         assert one.high is not None
         found += one.low <= 0 <= one.high
     return found / repetitions
 
 
-def _sample(design: Design, rng: np.random.Generator) -> Sample:
+def false_findings(design: Design, repetitions: int, rows: int = 15) -> float:
+    """Share of the repetitions in which any row of a table is called better or worse."""
+    found = 0
+    for estimates in differences(design, repetitions, rows):
+        verdicts = {one.verdict for one in judge(estimates, ["max"] * rows)}
+        found += bool(verdicts & {"better", "worse"})
+    return found / repetitions
+
+
+def false_equivalences(design: Design, repetitions: int, margin: float) -> float:
+    """Share of the repetitions in which arms that differ by the margin are called equivalent."""
+    found = 0
+    for (one,) in differences(design, repetitions):
+        assert one.value is not None
+        p = p_equivalence(replace(one, value=one.value + margin), margin)
+        found += p is not None and p < ALPHA
+    return found / repetitions
+
+
+def differences(
+    design: Design, repetitions: int, rows: int = 1, draws: int = 1_000
+) -> Iterator[list[Estimate]]:
+    """The difference of the arms in every row, a new data set each time."""
+    rng = np.random.default_rng([design.pretraining, design.single, round(10 * design.ratio)])
+    for _ in range(repetitions):
+        crossed = Crossed(_sample(design, rng, rows), [("a", "b")], [design.statistic], draws)
+        yield estimate(crossed.difference("a", "b", design.statistic))
+
+
+def _sample(design: Design, rng: np.random.Generator, rows: int) -> Sample:
+    """Rows are independent of each other, which is the hardest case for a correction."""
     seeds: dict[str, tuple[SeedKey, ...]] = {
         "a": _keys(design.pretraining, design.final),
         "b": _keys(1 if design.single else design.pretraining, design.final),
     }
-    targets = rng.normal(size=(PATIENTS, 1))
-    patient = rng.normal(size=PATIENTS)
     make = _scores if design.statistic == "mean" else _predictions
-    values = {name: make(design, rng, keys, targets[:, 0], patient) for name, keys in seeds.items()}
+    targets = np.empty((PATIENTS, rows))
+    values = {name: np.empty((len(keys), PATIENTS, rows)) for name, keys in seeds.items()}
+    for row in range(rows):
+        targets[:, row] = rng.normal(size=PATIENTS)
+        patient = rng.normal(size=PATIENTS)
+        for name, keys in seeds.items():
+            values[name][:, :, row] = make(design, rng, keys, targets[:, row], patient)
     return Sample(
-        ("row",),
+        tuple(f"row {row}" for row in range(rows)),
         np.arange(PATIENTS),
         PATIENTS,
         None if design.statistic == "mean" else targets,
         values,
         seeds,
-        np.ones((PATIENTS, 1)),
-        {name: np.full((len(keys), 1), np.nan) for name, keys in seeds.items()},
+        np.ones((PATIENTS, rows)),
+        {name: np.full((len(keys), rows), np.nan) for name, keys in seeds.items()},
     )
 
 
@@ -90,9 +120,7 @@ def _keys(pretraining: int, final: int) -> tuple[SeedKey, ...]:
     return tuple((one, None, other) for one in range(pretraining) for other in range(final))
 
 
-def _models(
-    design: Design, rng: np.random.Generator, keys: tuple[SeedKey, ...], variance: float
-) -> np.ndarray:
+def _models(rng: np.random.Generator, keys: tuple[SeedKey, ...], variance: float) -> np.ndarray:
     """An effect per model: of its pretraining seed and of its own; of its own alone for one checkpoint."""
     groups = sorted({key[0] or 0 for key in keys})
     own = rng.normal(size=len(keys)) * np.sqrt(variance / (2 if len(groups) > 1 else 1))
@@ -107,7 +135,7 @@ def _scores(
     models = _models(rng, keys, design.ratio / PATIENTS / 2)
     own = np.sqrt(0.5) * rng.normal(size=PATIENTS)
     noise = np.sqrt(design.residual) * rng.normal(size=(len(keys), PATIENTS))
-    return (models[:, None] + patient + own + noise)[:, :, None]
+    return np.asarray(models[:, None] + patient + own + noise)
 
 
 def _predictions(
@@ -127,7 +155,7 @@ def _predictions(
     own = np.maximum(variance - SHARED_ERROR - effects, 1e-4)
     shared = np.sqrt(SHARED_ERROR) * rng.normal(size=PATIENTS)
     errors = shared + np.sqrt(own)[:, None] * rng.normal(size=(len(keys), PATIENTS))
-    return (targets + errors)[:, :, None]
+    return np.asarray(targets + errors)
 
 
 DESIGNS = tuple(

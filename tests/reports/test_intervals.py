@@ -20,6 +20,7 @@ from reports.intervals import (
     mean_squares,
 )
 from reports.tests_ import p_value
+from tests.reports.coverage import DESIGNS, PATIENTS, Design, covered, false_equivalences, false_findings
 
 NONE = Replicates("none", (0,), (0,))
 
@@ -209,6 +210,28 @@ def test_coverage_of_a_nominal_95_percent_interval(
         one = estimate(resampled(values, seeds(*range(count)), 1_000))[0]
         covered += one.low <= 0 <= one.high
     assert covered / repetitions >= least - 0.01  # 1.5 standard errors of 1,000 repetitions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", DESIGNS, ids=str)
+def test_coverage_in_the_designs_that_suites_use(design: Design) -> None:
+    assert covered(design, 1_500) >= 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statistic", ["mean", "r2"])
+@pytest.mark.parametrize("single", [False, True])
+def test_a_table_of_arms_that_do_not_differ_has_findings_at_most_at_the_nominal_rate(
+    statistic: str, single: bool
+) -> None:
+    assert false_findings(Design(3, 2, single, statistic, 1.0), 500) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [0.0, 5.0])
+def test_arms_that_differ_by_the_margin_are_equivalent_at_most_at_the_nominal_rate(ratio: float) -> None:
+    margin = 4 / PATIENTS**0.5  # four standard errors over patients: wide enough for the test to have power
+    assert false_equivalences(Design(3, 2, False, "mean", ratio), 1_000, margin) <= 0.06
 
 
 @pytest.mark.slow

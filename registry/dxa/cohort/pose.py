@@ -20,6 +20,9 @@ MARGIN_ACROSS_CM = GRID.column_spacing_cm
 MARGIN_ALONG_CM = GRID.row_spacing_cm
 # Room that is kept for what the choice of arm angles does not foresee.
 SPARE_ACROSS_CM = 0.5
+# Legs lie at least so far apart from the lower thigh down; they are spread in at most so many steps.
+LEG_GAP_CM = 0.6
+LEG_STEPS = 6
 # How much less the feet point when a body is too long for the field, step by step.
 FOOT_RELIEF_DEG = (20.0, 40.0)
 
@@ -206,6 +209,20 @@ def fitting_arm_angles(
     return chosen[0], chosen[1]
 
 
+def legs_apart(model: BodyModel, rest: Body, pose: Pose) -> Pose:
+    """Spread the legs as far as it takes that knees, calves and feet do not run into each other."""
+    hip_z = rest.joints_cm[model.bone_index["upperleg01.L"], 2]
+    for _ in range(LEG_STEPS):
+        gap_cm, height_cm = _least_leg_gap(apply_pose(model, rest, pose))
+        if gap_cm >= LEG_GAP_CM:
+            break
+        missing = (LEG_GAP_CM - gap_cm) / 2 / max(hip_z - height_cm, 10.0)
+        left, right = pose.legs
+        spread = float(np.rad2deg(np.arctan(missing))) + 0.3
+        pose = replace(pose, legs=(left - spread, right - spread))
+    return pose
+
+
 def posed_within_field(model: BodyModel, rest: Body, pose: Pose) -> tuple[Body, int]:
     """Pose a body; point its feet less where they would leave the field, as is done with tall people.
 
@@ -290,6 +307,28 @@ def _rim_vertices(side: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
         np.flatnonzero(hand > 0.5),
         np.flatnonzero(arms < 0.05),
     )
+
+
+@cache
+def _lower_leg_vertices(side: str) -> npt.NDArray[np.int64]:
+    """Vertices of a side's lower thigh, calf and foot."""
+    model = body_model()
+    bones = bones_starting_with(model, "upperleg02", "lowerleg", "foot", "toe", side=side)
+    return np.flatnonzero(model.skin.share(bones) > 0.9)
+
+
+def _least_leg_gap(body: Body) -> tuple[float, float]:
+    """The smallest gap between the legs across the table, and its height, in centimetres."""
+    left, right = (body.vertices_cm[_lower_leg_vertices(side)] for side in SIDES)
+    low = min(left[:, 2].min(), right[:, 2].min())
+    slices = int(min(left[:, 2].max(), right[:, 2].max()) - low) // 2 + 1
+    inner, outer = np.full(slices, np.inf), np.full(slices, -np.inf)
+    for points, reduce, edge in ((left, np.minimum, inner), (right, np.maximum, outer)):
+        place = ((points[:, 2] - low) / 2.0).astype(np.int64)
+        reduce.at(edge, place[place < slices], points[place < slices, 0])
+    gap = inner - outer
+    narrowest = int(np.argmin(gap))
+    return float(gap[narrowest]), float(low + 2.0 * narrowest + 1.0)
 
 
 def _forearm_by_angle(model: BodyModel, rest: Body, pose: Pose, side: str) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from registry.dxa.cohort.phenotypes import Phenotypes, sample_phenotypes, shape_
 from registry.dxa.cohort.pose import (
     fits_field,
     fitting_arm_angles,
+    legs_apart,
     place,
     posed_within_field,
     sample_placement,
@@ -230,6 +231,7 @@ def _lie_down(
     resting = lying(model, rest, local)
     variation = specification.pose
     pose = sample_pose(variation, (30.0, 30.0), generator)
+    pose = legs_apart(model, resting, pose)
     pose = dataclasses.replace(pose, arms=fitting_arm_angles(model, resting, pose, variation, generator))
     placement = sample_placement(specification.placement, generator)
     for straightening, share in enumerate(STRAIGHTENING):

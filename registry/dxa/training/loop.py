@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from registry.contracts import TrialContext
 from registry.dxa.training.checkpoint import load_checkpoint, save_checkpoint
 from registry.dxa.training.compute import autocast, derived_seed
+from registry.dxa.training.polar import PolarMomentum
 
 #: Losses by name, as weighted in the sum that is minimised.
 Terms = Mapping[str, Tensor]
@@ -42,18 +43,24 @@ class Group:
     ----------
     parameters, learning_rate
         What is trained, and its peak rate.
+    polar
+        Whether they are matrices that take steps of `PolarMomentum` in the place of AdamW's.
     apart
         Whether their gradients are clipped by their own norm, as those of an opponent are.
+    frozen_steps
+        Steps at the start in which they stay as they are.
     """
 
     parameters: Sequence[nn.Parameter]
     learning_rate: float
+    polar: bool = False
     apart: bool = False
+    frozen_steps: int = 0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how a module is trained: AdamW, linear warm-up, cosine decay, clipped gradients.
+    """How long and how a module is trained: linear warm-up, cosine decay, clipped gradients.
 
     Parameters
     ----------
@@ -178,30 +185,31 @@ def train(
         If a term of the loss is infinite or no number, or the loss is a thousand times the first one; names
         step and term, and the step of the last checkpoint, which stays.
     """
-    optimizer = torch.optim.AdamW(
-        [{"params": list(group.parameters), "lr": group.learning_rate} for group in groups],
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        fused=True,  # one pass over the weights and their moments in the place of a dozen
-    )
+    optimizers = _optimizers(groups, recipe)
     clipped = [[parameter for group in groups if not group.apart for parameter in group.parameters]]
     clipped += [list(group.parameters) for group in groups if group.apart]
-    progress = _resume(context, module, optimizer)
+    progress = _resume(context, module, optimizers)
     saved, saved_step = time.monotonic(), progress.step
     while progress.step < recipe.steps:
         step = progress.step
         torch.manual_seed(derived_seed(context.seed, "step", step))
-        for options, group in zip(optimizer.param_groups, groups, strict=True):
-            options["lr"] = group.learning_rate * recipe.rate(step)
+        for optimizer in optimizers:
+            for options in optimizer.param_groups:
+                options["lr"] = options["peak"] * recipe.rate(step)
+        for group in groups:
+            for parameter in group.parameters if group.frozen_steps else ():
+                parameter.requires_grad_(step >= group.frozen_steps)
         with autocast(context):
             terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))
         values = {name: float(term.detach()) for name, term in terms.items()}
         _refuse_divergence(values, progress, saved_step)
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         for parameters in clipped:
             nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         progress.step += 1
         context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)
         if selection and (progress.step % selection.every == 0 or progress.step == recipe.steps):
@@ -209,11 +217,34 @@ def train(
             if selection.patience is not None and progress.stale >= selection.patience:
                 break
         if time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.step < recipe.steps:
-            _save(context, module, optimizer, progress)
+            _save(context, module, optimizers, progress)
             saved, saved_step = time.monotonic(), progress.step
     if selection:
         module.load_state_dict(progress.best_weights)
     return progress.best
+
+
+def _optimizers(groups: Sequence[Group], recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """AdamW, and polar momentum where a group asks for it; each group's `peak` is its learning rate."""
+
+    def options(*, polar: bool) -> list[dict[str, Any]]:
+        return [
+            {"params": list(group.parameters), "lr": group.learning_rate, "peak": group.learning_rate}
+            for group in groups
+            if group.polar == polar
+        ]
+
+    found: list[torch.optim.Optimizer] = []
+    if options(polar=False):
+        # Fused: one pass over the weights and their moments in the place of a dozen.
+        found.append(
+            torch.optim.AdamW(
+                options(polar=False), betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True
+            )
+        )
+    if options(polar=True):
+        found.append(PolarMomentum(options(polar=True), lr=1.0))
+    return found
 
 
 def _refuse_divergence(values: Mapping[str, float], progress: _Progress, saved_step: int) -> None:
@@ -247,7 +278,10 @@ def _select(
 
 
 def _save(
-    context: TrialContext, module: nn.Module, optimizer: torch.optim.Optimizer, progress: _Progress
+    context: TrialContext,
+    module: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    progress: _Progress,
 ) -> None:
     save_checkpoint(
         context.scratch,
@@ -256,17 +290,20 @@ def _save(
             "first_loss": progress.first_loss,
             "stale": progress.stale,
             "module": module.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "best": progress.best,
             "best_weights": progress.best_weights,
         },
     )
 
 
-def _resume(context: TrialContext, module: nn.Module, optimizer: torch.optim.Optimizer) -> _Progress:
+def _resume(
+    context: TrialContext, module: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> _Progress:
     state: dict[str, Any] | None = load_checkpoint(context.scratch, torch.device(context.device))
     if state is None:
         return _Progress()
     module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(kept)
     return _Progress(state["step"], state["first_loss"], state["stale"], state["best"], state["best_weights"])

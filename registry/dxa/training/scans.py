@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -13,6 +15,8 @@ from registry.dxa.imaging import CHANNELS, GRID
 
 #: Height, width and channels of a stored scan.
 STORED_SHAPE = (*GRID.shape, len(CHANNELS))
+#: Reduced scans beyond this size are kept in a temporary file: about 5,000 of 75 x 55 pixels.
+LARGEST_IN_MEMORY_BYTES = 512 * 2**20
 
 
 class ScanSplit(Protocol):
@@ -42,7 +46,7 @@ class ScanSplit(Protocol):
 
 
 def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
-    """Read every scan of `split` into memory.
+    """Read every scan of `split`; many scans go to a file that is mapped, so that memory does not grow.
 
     Parameters
     ----------
@@ -73,7 +77,7 @@ def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
         raise DataError(
             f"scans are of type {scans.dtype}, expected counts", mend="make or import the cohort again"
         )
-    reduced = np.empty((len(scans), 6, *_reduced_size(reduction)), np.float32)
+    reduced = _room((len(scans), 6, *_reduced_size(reduction)))
     for index, scan in enumerate(scans):
         reduced[index] = reduce_scan(np.asarray(scan, np.float32), reduction).transpose(2, 0, 1)
         if not np.isfinite(reduced[index]).all():
@@ -124,6 +128,17 @@ def reduce_scan(scan: NDArray[np.float32], reduction: int) -> NDArray[np.float32
         totals = np.add.reduceat(scan, starts, axis=axis)
         scan = np.divide(totals, sizes.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1)), dtype=np.float32)
     return scan
+
+
+def _room(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An array to fill: in memory, or of a nameless temporary file where it would take much of it.
+
+    The file's pages are the system's to keep or to drop; it is gone when the array is.
+    """
+    if 4 * math.prod(shape) <= LARGEST_IN_MEMORY_BYTES:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile(prefix="scans-") as file:
+        return np.memmap(file, np.float32, mode="w+", shape=shape)
 
 
 def _reduced_size(reduction: int) -> tuple[int, int]:

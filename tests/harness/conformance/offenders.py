@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -150,3 +151,12 @@ class Sloppy(Stroke):
             {name: values[:10] for name, values in whole.targets.items()},
             {name: values[:10] for name, values in whole.predictions.items()},
         )
+
+
+@strategy("littering", provides={"encoder"}, domain="digits")
+class Littering(Strategy):
+    """Starts a process and forgets it."""
+
+    def pretrain(self, context: TrialContext) -> Artifact:
+        subprocess.Popen(["sleep", "60"])
+        return encoder(random_weight(context.seed))

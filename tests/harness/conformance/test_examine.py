@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness.conformance import Finding, examine
+from harness.conformance.finding import Findings
+from harness.conformance.laboratory import Observation
+from harness.conformance.shared import judge_resources
 from harness.conformance.worker import is_test_file
+from harness.resources import Resources
 from registry.contracts import InputError
 from tests.harness.conformance import offenders
 from tests.harness.digits_run import PLUGIN, ROOT, harness
@@ -28,7 +34,8 @@ def _stray_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(offenders.STRAY, str(tmp_path / "stray.txt"))
 
 
-def by_check(name: str, cache: Path, **how: float) -> dict[str, Finding]:
+def by_check(name: str, cache: Path, **how: Any) -> dict[str, Finding]:
+    how = {"executor": "inline", **how}
     return {found.check: found for found in examine(name, cache=cache, plugins=PLUGINS, **how)}
 
 
@@ -49,6 +56,29 @@ def test_what_keeps_its_contract_passes_every_check(name: str, cache: Path) -> N
         assert "went on from sum.npz to the same end" in resumed.detail
     else:
         assert resumed.state == "not applicable"
+
+
+@pytest.mark.ray
+def test_the_last_check_is_a_run_in_a_worker_of_ray(cache: Path) -> None:
+    found = by_check("principal_components", cache, executor="tune")
+    assert failures(found) == {}
+    assert found["runs on Ray, from a suite to a report"].state == "ok"
+
+
+def test_a_process_that_is_left_running_is_found(cache: Path) -> None:
+    found = failures(by_check("littering", cache))
+    assert found == {"keeps to its resources": "left running: sleep 60, sleep 60"}
+
+
+@pytest.mark.parametrize(
+    ("cpu_seconds", "state"), [(0.3, "not applicable"), (9.0, "ok"), (12.0, "ok"), (19.0, "failed")]
+)
+def test_more_processors_than_declared_are_found(cpu_seconds: float, state: str) -> None:
+    laboratory = SimpleNamespace(plan=SimpleNamespace(suite=SimpleNamespace(resources=Resources(threads=1))))
+    row = {"cpu_seconds": cpu_seconds, "wall_seconds": 10.0}
+    findings = Findings("x")
+    judge_resources(findings, laboratory, Observation(({"status": "done", "row": row},)))  # type: ignore[arg-type]
+    assert [found.state for found in findings] == [state]
 
 
 def test_test_data_stray_files_and_ignored_seeds_are_found(cache: Path) -> None:
@@ -109,6 +139,7 @@ def test_a_task_that_promises_too_much_is_found(cache: Path) -> None:
 
 def test_exit_statuses_and_json(cache: Path, tmp_path: Path) -> None:
     arguments = ["check", "principal_components", "--plugin", str(PLUGIN), "--cache", str(cache)]
+    arguments += ["--executor", "inline"]
     done = harness(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok   another seed, the same weights" in done.stdout

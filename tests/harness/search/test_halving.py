@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.executors.tune import LOOPBACK_ONLY
 from harness.search.halving import Bracket, TrialStopped, goes_on
 from harness.search.tables import EarlyStopping
 
@@ -35,6 +37,7 @@ def bracket(folder: Path, key: str, **changes: Any) -> Bracket:
 @pytest.mark.ray
 def test_trials_stop_where_those_of_ray_stop(tmp_path: Path) -> None:
     """The same trials in the same order through Ray's asynchronous successive halving."""
+    os.environ.update(LOOPBACK_ONLY)  # Ray reads it once, when imported, and later tests share this process
     from ray.tune.schedulers.async_hyperband import _Bracket  # noqa: PLC0415
 
     chance = random.Random(5)  # noqa: S311

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -11,7 +12,8 @@ from registry.dxa.cohort.bodies import body_model
 from registry.dxa.cohort.implants import IMPLANTS, implant_map, sample_implants
 from registry.dxa.cohort.individual import SmoothField
 from registry.dxa.cohort.organs import air_chords_cm
-from registry.dxa.cohort.pose import Placement, Pose, apply_pose, place
+from registry.dxa.cohort.pose import Placement, Pose, apply_pose, legs_apart, place
+from registry.dxa.cohort.rig import bones_starting_with
 from registry.dxa.cohort.sources import SOURCES, ImplantVariation, OrganVariation, without
 from registry.dxa.cohort.specification import CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient
@@ -166,3 +168,23 @@ def test_a_smooth_field_has_its_amplitude() -> None:
         values.append(SmoothField(waves, generator.uniform(0, 2 * np.pi, 10), 0.2).at(points))
     assert np.std(values) == pytest.approx(0.2, rel=0.1)
     assert np.mean(values) == pytest.approx(0.0, abs=0.02)
+
+
+def test_legs_do_not_run_into_each_other() -> None:
+    model = body_model()
+    crossed = Pose((35, 35), (8, 8), (0, 0), (16, 14), (8, 8), (42, 42), 0.0, 0.0, leg_rolls=(10, 10))
+    apart = legs_apart(model, model.mean_body, crossed)
+    placed = apply_pose(model, model.mean_body, apart)
+    skin = model.skin
+    left, right = (
+        placed.vertices_cm[
+            skin.share(bones_starting_with(model, "lowerleg", "foot", "toe", side=side)) > 0.95
+        ]
+        for side in ("L", "R")
+    )
+    for height in np.arange(left[:, 2].min(), left[:, 2].max(), 2.0):
+        slices = [points[np.abs(points[:, 2] - height) < 1.0, 0] for points in (left, right)]
+        if all(len(points) for points in slices):
+            assert slices[0].min() > slices[1].max()
+    wide = dataclasses.replace(crossed, legs=(-5.0, -5.0))
+    assert legs_apart(model, model.mean_body, wide) == wide

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import block_reduce
@@ -64,3 +65,15 @@ def test_a_missing_measure_is_named():
     split.measures = lambda names: values
     with pytest.raises(DataError, match="measure 'hip' of scan 's-scan-2' is missing"):
         load_measures(split, ["waist", "hip"])
+
+
+def test_many_scans_are_mapped_and_the_same(monkeypatch):
+    split = StandInSplit("s", 5, seed=0)
+    expected = load_scans(split, 2)
+    monkeypatch.setattr("registry.dxa.training.scans.LARGEST_IN_MEMORY_BYTES", 1000)
+    mapped = load_scans(split, 2)
+    assert isinstance(mapped, np.memmap)
+    assert not isinstance(expected, np.memmap)
+    np.testing.assert_array_equal(mapped, expected)
+    tensor = torch.from_numpy(mapped)
+    np.testing.assert_array_equal(tensor[torch.tensor([3, 1])].numpy(), expected[[3, 1]])

@@ -1,0 +1,78 @@
+"""A run on imported data, from a folder of scans to the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from registry.dxa.cohort.build import build_cohort
+from registry.dxa.cohort.importing import import_cohort
+from registry.dxa.cohort.specification import CohortSpecification
+from tests.registry.dxa.cohort.test_import import write_layout
+from tests.test_end_to_end import harness
+
+SUITE = """
+schema = 1
+name = "real"
+title = "Imported data"
+domain = "dxa"
+strategies = ["random_init", "nodxa_vae"]
+tasks = ["anthropometry", "reconstruction"]
+[cohort]
+kind = "imported"
+folder = "packed"
+[seeds]
+draws = 1
+pretraining = [0]
+tuning = 100
+final = [0]
+[budget]
+draws = 1
+[resources]
+cpus = 1
+gpus = 0
+threads = 1
+[settings]
+scan_reduction = 4
+pretraining_steps = 4
+pretraining_batch_size = 4
+finetuning_epochs = 1
+finetuning_batch_size = 4
+"""
+
+
+@pytest.mark.slow
+def test_a_suite_runs_on_imported_scans_and_says_that_they_are_real(tmp_path: Path) -> None:
+    counts = {"train": 8, "validation": 4, "test": 4}
+    specification = CohortSpecification.read({"seed": 4, "pretraining": counts, "paired": counts}, "test")
+    build_cohort(specification, tmp_path / "made", workers=1)
+    study = write_layout(tmp_path / "made", tmp_path / "study")
+    declaration = (study / "cohort.toml").read_text()
+    (study / "cohort.toml").write_text(declaration.replace("simulated = true", "simulated = false"))
+    manifest = import_cohort(study, tmp_path / "packed")
+    (tmp_path / "real.toml").write_text(SUITE)
+    arguments = (
+        "run-all",
+        "--suite",
+        "real.toml",
+        "--executor",
+        "inline",
+        "--cache",
+        "cache",
+        "--output",
+        "run",
+    )
+    done = harness(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"]["state"] == "complete"
+    assert record["cohort"]["simulated"] is False
+    assert record["cohort"]["fingerprint"] == manifest.fingerprint
+    assert "SIMULATED" not in done.stdout.upper()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Exported example" in page
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["simulated"] is False
+    # Nothing of the run was written into the cohort.
+    assert {path.name for path in (tmp_path / "packed").iterdir()} == {"cohort.json", "pretraining", "paired"}

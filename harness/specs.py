@@ -27,7 +27,6 @@ _ADDED: Mapping[str, Any] = {
     "stream": 0,
     "probe": None,
 }
-_KEEP = object()
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,12 @@ class TrialSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they travel to a worker and into records."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: value for name, value in values.items() if _ADDED.get(name, _KEEP) != value}
+        values = dict(vars(self))
+        values.pop("key", None)  # the digest, once it is known
+        for name, default in _ADDED.items():
+            if values[name] == default:
+                del values[name]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:

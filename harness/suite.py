@@ -262,7 +262,7 @@ def _explain(error: ValidationError, source: str) -> InputError:
     complaints = error.errors(include_url=False)
     unknown = (one for one in complaints if one["type"] == "extra_forbidden")
     complaint = next(unknown, complaints[0])
-    place = [part for part in complaint["loc"] if isinstance(part, str | int)]
+    place = [part for part in complaint["loc"] if isinstance(part, str | int) and part != "[key]"]
     dotted = ".".join(str(part) for part in place)
     if complaint["type"] == "extra_forbidden":
         known = _keys_of_table(place[:-1]) + ([] if place[:-1] else list(Inheritance.model_fields))

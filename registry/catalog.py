@@ -39,6 +39,8 @@ BUILT_IN_STRATEGIES = {
 BUILT_IN_TASKS = {
     "reconstruction": "registry.dxa.tasks.reconstruction:Reconstruction",
     "anthropometry": "registry.dxa.tasks.anthropometry:Anthropometry",
+    "anthropometry_probe": "registry.dxa.tasks.anthropometry:AnthropometryProbe",
+    "pseudo_dxa": "registry.dxa.tasks.pseudo_dxa:PseudoDxa",
 }
 #: What strategies, tasks, baselines and domains may be called.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.ablations import Ablations, ablations
-from reports.comparison import Comparison
+from reports.comparison import Comparison, StatisticTable
 from reports.controls import Control, controls
 from reports.cost_quality import CostQuality, cost_quality
-from reports.fillings import Fillings, fillings
+from reports.fillings import RULES, Fillings, fillings
 from reports.frame import Run
 from reports.labels import LabelEfficiency, label_efficiency
 from reports.robustness import Robustness, robustness
@@ -38,6 +38,40 @@ class Analyses:
     searches: tuple[Search, ...]
     costs: tuple[CostQuality, ...]
     fillings: tuple[Fillings, ...]
+
+
+def cautions(found: Analyses, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """What these analyses say against the main result: failed controls, verdicts that hang on gaps."""
+    for one in found.controls:
+        if one.passed is False:
+            yield f"{one.title} ({' and '.join(one.protocols)}), control {one.name}: {one.sentence}"
+    main = {(one.task, one.protocols): one for one in comparisons}
+    for gaps in found.fillings:
+        comparison = main[gaps.task, gaps.protocols]
+        titles = {column.key: column.title for column in comparison.columns}
+        before = _verdicts(comparison.endpoint)
+        for filled in gaps.tables:
+            after = _verdicts(filled.endpoint) if filled.endpoint else {}
+            changed = [
+                f"{titles[first]} against {titles[second]}"
+                for (first, second), word in after.items()
+                if word != before.get((first, second))
+            ]
+            if changed:
+                yield (
+                    f"{gaps.title} ({' and '.join(gaps.protocols)}): with {RULES[filled.method]},"
+                    f" the verdict changes for {', '.join(changed)}."
+                )
+
+
+def _verdicts(endpoint: StatisticTable) -> dict[tuple[str, str], str]:
+    return {
+        (one.first, one.second): difference.verdict
+        for one in endpoint.contrasts
+        if one.kind != "baseline"
+        for difference in one.differences
+        if difference is not None
+    }
 
 
 def analyse(run: Run, comparisons: Sequence[Comparison], draws: int) -> Analyses:

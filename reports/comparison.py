@@ -142,6 +142,9 @@ class Comparison:
         The primary endpoint as a table of one line; its contrasts are tested together, not one by one.
     ranks, variances
         How firm the order of the arms is at the primary endpoint, and what makes it uncertain.
+    doubt
+        Share of the resamples in which the arm with the best value is not the best; `None` with fewer than
+        two arms.
     """
 
     task: str
@@ -153,3 +156,4 @@ class Comparison:
     ranks: tuple[Rank, ...]
     variances: tuple[PairVariance, ...]
     tables: tuple[Table, ...]
+    doubt: float | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from reports.ablations import Ablations
 from reports.analyses import Analyses, analyse
+from reports.analyses import cautions as against
 from reports.answer import Answer, answer, warnings
 from reports.comparison import Comparison
 from reports.cost_quality import CostQuality
@@ -200,7 +201,7 @@ def contents_of(run: Run, draws: int, cautions: Sequence[str] = ()) -> Contents:
             _block(run, one, found, robust.get((one.task, one.protocols)), budget)
             for one, found in zip(comparisons, answers, strict=True)
         ),
-        (*cautions, *warnings(run, comparisons, answers)),
+        (*cautions, *warnings(run, comparisons, answers), *against(analyses, comparisons)),
         analyses,
         looks,
         pretraining_curves(run, {name: looks[name] for name in run.main_arms}),

@@ -68,6 +68,8 @@ def controls(run: Run, comparison: Comparison, draws: int) -> list[Control]:
     if not derived:
         return []
     trials = final_trials(run, comparison.task, comparison.protocols[0])
+    planned = set(trials["entry"])
+    derived = [arm for arm in derived if f"arm:{arm['name']}" in planned]
     guess = "baseline:mean"
     pairs = []
     for arm in derived:

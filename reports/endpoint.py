@@ -12,10 +12,9 @@ import polars as pl
 from reports.crossed import Crossed
 from reports.frame import Run
 from reports.intervals import Array, Replicates, Resampled, jackknife
-from reports.layouts import endpoint_margin, endpoint_rows
+from reports.layouts import endpoint_margin, endpoint_rows, holds_endpoint
 from reports.pairs import SEED_WORDS
 from reports.sample import Sample, build_sample
-from reports.tables import holds_endpoint
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,19 @@ largest error that any arm or baseline made in that row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from reports.comparison import Comparison, StatisticTable
 from reports.frame import Run
-from reports.layouts import LayoutResults
+from reports.intervals import LEVEL
+from reports.layouts import LayoutResults, holds_endpoint
 from reports.sample import Array, Sample, build_sample, entries_of, final_trials, valid_everywhere
 
 Flags = NDArray[np.bool_]
@@ -47,8 +49,8 @@ class AnalysableContrast:
     ----------
     both, only_first, only_second, neither
         Scans.
-    difference
-        Share of first minus share of second.
+    difference, low, high
+        Share of first minus share of second, with Newcombe's interval.
     p
         Exact McNemar test of the discordant scans, two-sided; 1 where there are none.
     """
@@ -60,17 +62,28 @@ class AnalysableContrast:
     only_second: int
     neither: int
     difference: float
+    low: float
+    high: float
     p: float
 
 
 @dataclass(frozen=True)
 class FilledTable:
-    """The table with its gaps filled: `filled` counts filled values by column, `rule` says how."""
+    """The table with its gaps filled.
+
+    Parameters
+    ----------
+    rule, filled
+        How, and how many values by column.
+    endpoint
+        The primary endpoint of the task, where this table holds it.
+    """
 
     method: str
     rule: str
     filled: Mapping[str, int]
     statistics: tuple[StatisticTable, ...]
+    endpoint: StatisticTable | None
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,9 @@ def fillings(run: Run, comparison: Comparison, draws: int) -> list[Fillings]:
             filled, counts = _filled(sample, layout, method)
             if sum(counts.values()):
                 results = LayoutResults(run, task, layout, filled, columns, reference, draws)
-                tables.append(FilledTable(method, RULES[method], counts, results.table().statistics))
+                endpoint = results.endpoint() if holds_endpoint(layout, task["primary"]) else None
+                statistics = tuple(map(results.statistic, results.statistics))
+                tables.append(FilledTable(method, RULES[method], counts, statistics, endpoint))
         found.append(
             Fillings(
                 comparison.task,
@@ -129,16 +144,42 @@ def compare_analysable(first: str, second: str, one: Flags, other: Flags) -> Ana
     only_first, only_second = int((one & ~other).sum()), int((~one & other).sum())
     discordant = only_first + only_second
     p = float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
-    return AnalysableContrast(
-        first,
-        second,
-        int((one & other).sum()),
-        only_first,
-        only_second,
-        int((~one & ~other).sum()),
-        (only_first - only_second) / len(one),
-        p,
-    )
+    counts = (int((one & other).sum()), only_first, only_second, int((~one & ~other).sum()))
+    low, high = newcombe(*counts)
+    return AnalysableContrast(first, second, *counts, (only_first - only_second) / len(one), low, high, p)
+
+
+def newcombe(
+    both: int, only_first: int, only_second: int, neither: int, level: float = LEVEL
+) -> tuple[float, float]:
+    """Interval of the difference of two shares of the same scans (Newcombe 1998, method 10).
+
+    Wilson's intervals of both shares, squared and added with the correlation of the two (its continuity
+    corrected). It holds where no scan is discordant, too.
+    """
+    n = both + only_first + only_second + neither
+    first, second = (both + only_first) / n, (both + only_second) / n
+    (low_1, high_1), (low_2, high_2) = wilson(first, n, level), wilson(second, n, level)
+    margins = first * (1 - first) * second * (1 - second) * float(n) ** 4
+    product = float(both * neither - only_first * only_second)
+    if product > 0:
+        product = max(product - n / 2, 0.0)
+    phi = product / margins**0.5 if margins else 0.0
+    below = _added(first - low_1, high_2 - second, phi)
+    above = _added(high_1 - first, second - low_2, phi)
+    return first - second - below, first - second + above
+
+
+def wilson(share: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a share."""
+    z = float(special.ndtri(0.5 + level / 2))
+    centre = share + z**2 / (2 * n)
+    half = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
+
+
+def _added(one: float, other: float, phi: float) -> float:
+    return math.sqrt(max(0.0, one**2 - 2 * phi * one * other + other**2))
 
 
 def _gaps(sample: Sample, key: str) -> Flags:

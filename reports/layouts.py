@@ -18,7 +18,7 @@ from reports.intervals import Estimate, estimate
 from reports.margins import margin_of
 from reports.pairs import pairs_of
 from reports.persons import arm_agreement
-from reports.ranking import PairVariance, Rank, ranks, variance_parts
+from reports.ranking import PairVariance, Rank, doubt, ranks, variance_parts
 from reports.sample import Array, Sample
 from reports.tests_ import Companions, Correction, Difference, judge
 
@@ -237,6 +237,20 @@ class LayoutResults:
         found = {key: self.crossed.of(key, primary["statistic"]).mean_over(rows) for key in arms}
         return ranks(found, primary["direction"])
 
+    def doubt(self) -> float | None:
+        """Share of the resamples in which the arm with the best value is not the best."""
+        line = next(iter(self.endpoint().lines), None)
+        arms = {column.key for column in self.present if not column.baseline}
+        values = {
+            key: cell.value
+            for key, cell in (line.cells if line else {}).items()
+            if key in arms and cell is not None and cell.value is not None
+        }
+        if not values:
+            return None
+        choose = max if self.task["primary"]["direction"] == "max" else min
+        return doubt(self.ranks(), choose(values, key=lambda key: values[key]))
+
     def variances(self) -> tuple[PairVariance, ...]:
         """What makes the differences between arms at the primary endpoint uncertain."""
         if self.crossed is None:
@@ -249,6 +263,13 @@ class LayoutResults:
                 one = difference.mean_over(rows)
                 found.append(PairVariance(first, second, one.replicates.kind, variance_parts(one)))
         return tuple(found)
+
+
+def holds_endpoint(layout: Mapping[str, Any], primary: Mapping[str, Any]) -> bool:
+    """Whether a layout has the rows and the statistic of the primary endpoint."""
+    rows = {row["key"] for row in layout["rows"]}
+    statistics = {one["name"] for one in layout["statistics"]}
+    return primary["statistic"] in statistics and rows.issuperset(primary["rows"])
 
 
 def endpoint_rows(layout: Mapping[str, Any], primary: Mapping[str, Any]) -> list[int]:

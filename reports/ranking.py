@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +100,22 @@ def ranks(results: Mapping[str, Resampled], direction: str) -> tuple[Rank, ...]:
         for i, key in enumerate(keys)
     ]
     return tuple(sorted(found, key=lambda one: one.mean))
+
+
+def doubt(ranks_: Sequence[Rank], best: str) -> float | None:
+    """Share of the resamples in which the arm that looks best is not: of a claim that it is being false.
+
+    Parameters
+    ----------
+    best
+        Key of the arm with the best value; `None` is returned where it is not ranked.
+
+    Examples
+    --------
+    >>> doubt([Rank("a", 1.2, 1, 2, 0.8), Rank("b", 1.8, 1, 2, 0.2)], "a")
+    0.2
+    """
+    return next((round(1 - rank.best, 12) for rank in ranks_ if rank.column == best), None)
 
 
 def variance_parts(difference: Resampled) -> Variance | None:

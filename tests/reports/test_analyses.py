@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 from sklearn.metrics import r2_score
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import confint_proportions_2indep
 
-from reports.analyses import Analyses, analyse
+from reports.analyses import Analyses, analyse, cautions
 from reports.comparison import Comparison
 from reports.controls import Control
-from reports.fillings import compare_analysable
+from reports.fillings import compare_analysable, newcombe
 from reports.frame import Run, read_run
 from reports.robustness import corrected_resampled
 from reports.tables import compare
@@ -112,7 +113,7 @@ def test_ablations_show_every_view(run: Run, analyses: Analyses) -> None:
         ("perceptual_weight", "r_image_weight"),
     }
     r_image = removal["r_image_weight",]
-    assert r_image.attributable and r_image.label == "r_image_weight: 0.05 → 0.0"
+    assert r_image.attributable and r_image.label == "r_image_weight: 0.0 → 0.05"
     assert not removal["perceptual_weight", "r_image_weight"].attributable
     assert "change together" in removal["perceptual_weight", "r_image_weight"].note
     assert r_image.difference.verdict == "better"  # the base is better than the arm without it
@@ -151,7 +152,7 @@ def test_the_orders_of_a_full_factorial_give_shapley_values(analyses: Analyses) 
     for effect in three.effects:
         (factor,) = effect.factors
         expected = sum(
-            {0: 1 / 3, 1: 1 / 6, 2: 1 / 3}[len(names)] * (cells[names | {factor}] - value)
+            {0: 1 / 3, 1: 1 / 6, 2: 1 / 3}[len(names)] * (value - cells[names | {factor}])
             for names, value in cells.items()
             if factor not in names
         )
@@ -163,13 +164,14 @@ def test_the_factorial_finds_the_effects_that_were_put_in(analyses: Analyses) ->
     assert one.factorial is not None
     assert (len(one.factorial.cells), one.factorial.of, one.factorial.not_estimable) == (8, 8, ())
     effects = {effect.factors: effect for effect in one.factorial.effects}
-    assert effects["r_image_weight",].difference.verdict == "worse"
+    assert effects["r_image_weight",].difference.verdict == "better"
+    assert one.factorial.factors["r_image_weight"] == ("0.0", "0.05")
     assert effects["augment",].difference.verdict == "inconclusive"
     assert {effect.kind for effect in one.factorial.effects} == {"main", "interaction"}
     cells = {cell.changed: cell.estimate.value or 0 for cell in one.factorial.cells}
     changed = [value for names, value in cells.items() if "r_image_weight" in names]
     kept = [value for names, value in cells.items() if "r_image_weight" not in names]
-    expected = np.mean(changed) - np.mean(kept)
+    expected = np.mean(kept) - np.mean(changed)
     assert effects["r_image_weight",].difference.estimate.value == pytest.approx(expected)
     sizes = [abs(effect.difference.estimate.value or 0) for effect in one.factorial.effects]
     assert sizes == sorted(sizes, reverse=True)
@@ -200,7 +202,7 @@ def test_controls_come_out_as_they_must(analyses: Analyses) -> None:
         "shuffled_labels": True,
         "broken_physics": True,
     }
-    assert found["aa"].against == "arm:dxa_vae"
+    assert found["aa"].against == found["broken_physics"].against == "arm:dxa_vae"
     assert "seeds not shared" not in found["shuffled_labels"].resampled
     assert found["shuffled_labels"].against == "baseline:mean"
 
@@ -337,6 +339,51 @@ def test_analysable_scans_are_compared_as_statsmodels_does(seed: int) -> None:
     assert sum(map(sum, table)) == 60
     assert found.p == pytest.approx(mcnemar(table, exact=True).pvalue)
     assert found.difference == pytest.approx(first.mean() - second.mean())
+
+
+def test_without_correlation_the_interval_is_that_of_independent_shares() -> None:
+    table = (40, 10, 16, 4)  # 40 x 4 = 10 x 16
+    expected = confint_proportions_2indep(50, 70, 56, 70, method="newcomb", compare="diff")
+    assert newcombe(*table) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_interval_of_paired_shares_covers_and_turns_round() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(1_000):
+        counts = rng.multinomial(60, [0.75, 0.15, 0.05, 0.05])
+        low, high = newcombe(*counts)
+        covered += low <= 0.1 <= high
+        turned = newcombe(counts[0], counts[2], counts[1], counts[3])
+        assert turned == pytest.approx((-high, -low))
+    assert 0.93 <= covered / 1_000 <= 0.98
+    assert newcombe(50, 0, 0, 0)[0] < 0 < newcombe(50, 0, 0, 0)[1]
+
+
+def test_what_speaks_against_the_result_becomes_a_warning(
+    analyses: Analyses, comparisons: list[Comparison]
+) -> None:
+    found = list(cautions(analyses, comparisons))
+    assert not any("control" in one for one in found)
+    failed = replace(analyses.controls[0], passed=False, sentence="It failed.")
+    found = list(cautions(replace(analyses, controls=(failed,)), comparisons))
+    assert found[0] == "Anthropometry (matched), control dxa_vae.aa: It failed."
+    gaps = analyses.fillings[0]
+    endpoint = gaps.tables[0].endpoint
+    assert endpoint is not None
+    turned = tuple(
+        replace(one, differences=tuple(replace(each, verdict="worse") for each in one.differences if each))
+        for one in endpoint.contrasts
+    )
+    other = replace(gaps.tables[0], endpoint=replace(endpoint, contrasts=turned))
+    found = list(cautions(replace(analyses, fillings=(replace(gaps, tables=(other,)),)), comparisons))
+    assert "the verdict changes for noDXA-VAE against ImageNet" in found[-1]
+
+
+def test_doubt_about_the_best_arm_is_its_share_of_lost_resamples(comparisons: list[Comparison]) -> None:
+    one = next(one for one in comparisons if one.protocols == ("matched",))
+    best = next(rank for rank in one.ranks if rank.column == "arm:dxa_vae")
+    assert one.doubt == pytest.approx(1 - best.best)
 
 
 def test_a_plain_run_has_no_such_analyses(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ def calibrate(cohort: Path | None, part: str, split: str, output: Path | None) -
 
 @bodycomp.command()
 @click.option("--subjects", default=100, show_default=True, help="Simulated subjects to analyse.")
-def study(subjects: int) -> None:
+@click.option("--keep-precision", is_flag=True, help="Keep the RMS-SD as the tasks' equivalence margins.")
+def study(subjects: int, keep_precision: bool) -> None:
     """Print accuracy and precision on reserved simulated subjects as Markdown tables."""
     from registry.dxa.bodycomp import accuracy, precision, tables  # noqa: PLC0415
 
@@ -144,7 +145,10 @@ def study(subjects: int) -> None:
     click.echo(tables.limits_markdown(found))
     click.echo(tables.noise_markdown(accuracy.noise_cv_percent()))
     click.echo(tables.regions_markdown(found))
-    click.echo(tables.precision_markdown(precision.precision_study()))
+    repeated = precision.precision_study()
+    click.echo(tables.precision_markdown(repeated))
+    if keep_precision:
+        click.echo(f"wrote {precision.write_committed_precision(repeated)}")
 
 
 def _report(done: int, total: int) -> None:

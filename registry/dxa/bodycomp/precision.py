@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +15,11 @@ from registry.contracts import InputError
 from registry.dxa.bodycomp import subjects
 from registry.dxa.bodycomp.analysis import MEASURES, analyse
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
+from registry.dxa.cohort.manifest import write_atomically
 
 # 1.96 * sqrt(2): the change between two scans of one person that is real with 95 % confidence.
 LSC_FACTOR = 2.77
+_DATA_FILE = "data/precision.json"
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,25 @@ def precision_study(
         keys += [subject.planned.key] * repeats
     table = np.concatenate(values)
     return [precision(table[:, column], keys, name) for column, name in enumerate(MEASURES)]
+
+
+def committed_precision() -> dict[str, float]:
+    """RMS-SD of every measure as the package's own study found it, in the measures' units."""
+    text = resources.files("registry.dxa.bodycomp").joinpath(_DATA_FILE).read_text(encoding="utf-8")
+    return {name: float(value) for name, value in json.loads(text)["rms_sd"].items()}
+
+
+def write_committed_precision(found: Sequence[Precision]) -> Path:
+    """Keep the RMS-SD of a study as the package's own: equivalence margins of the tasks follow it."""
+    path = Path(__file__).parent / _DATA_FILE
+    record = {
+        "schema_version": 1,
+        "subjects": found[0].subjects,
+        "fingerprint": subjects.fingerprint("precision", found[0].subjects),
+        "rms_sd": {one.measure: one.rms_sd for one in found},
+    }
+    write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    return path
 
 
 def simulated_repeats(count: int, repeats: int) -> list[subjects.StudySubject]:

@@ -51,6 +51,15 @@ class ScanEncoder(nn.Module):
         channels, height, width = self.feature_shape
         return int(channels * height * width)
 
+    def stages(self) -> list[list[nn.Module]]:
+        """Its modules from the scan on, in groups that a learning rate may be given to: stem, then stages."""
+        found: list[list[nn.Module]] = [[self.stem]]
+        for child in self.backbone.children():
+            lists = isinstance(child, nn.Sequential | nn.ModuleList)
+            parts = list(child.children()) if lists else [child]
+            found += [[part] for part in parts if next(part.parameters(), None) is not None]
+        return found
+
     def normalise(self, scans: Tensor) -> Tensor:
         """Counts to numbers with mean 0 and standard deviation 1 over the training scans."""
         return (scans - self.channel_mean) / self.channel_scale

@@ -12,6 +12,7 @@ from registry.dxa.strategies.vae import VaePixel
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
+    version="2",
     changes={"masked_fraction": 0.6, "kl_weight": 0.0},
     summary="The pixel autoencoder, shown scans with three fifths of their patches hidden.",
     citation="He et al. 2022, arXiv 2111.06377 (the idea; here with a convolutional encoder)",

@@ -13,7 +13,7 @@ _PAPER = "arXiv 2206.06663"
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
-    version="2",
+    version="3",
     factors={
         "perceptual_weight": 1.0,
         "pixel_weight": 0.0,
@@ -35,6 +35,7 @@ class NoDxaVae(Strategy):
     space = Space(
         learning_rate=loguniform(5e-4, 1e-2, default=5e-3),
         encoder_rate_factor=loguniform(0.002, 0.2, default=0.015),
+        dense_rate_factor=loguniform(0.06, 6.0, default=0.6),
     )
 
     def pretrain(self, context: TrialContext) -> Artifact:
@@ -50,7 +51,7 @@ class NoDxaVae(Strategy):
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
-    version="2",
+    version="3",
     changes={"r_image_weight": 0.1},
     summary="The same autoencoder, whose reconstructions must also agree in the ratio of both energies.",
     citation=_PAPER,
@@ -65,6 +66,7 @@ class DxaVae(NoDxaVae):
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
+    version="2",
     changes={"r_variant": "phase"},
     summary=(
         "A control: the same ratio arithmetic, mask and number of images, but each ratio is taken between "
@@ -81,6 +83,7 @@ class DxaVaePermuted(DxaVae):
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
+    version="2",
     changes={"perceptual_weight": 0.0, "pixel_weight": 1.0},
     summary="The same autoencoder, whose reconstructions are compared count by count.",
 )
@@ -94,6 +97,7 @@ class VaePixel(NoDxaVae):
     provides={"encoder", "generator"},
     trained_jointly=frozenset({"encoder", "generator"}),
     domain="dxa",
+    version="2",
     changes={
         "r_image_weight": 0.05,
         "r_variant": "released",

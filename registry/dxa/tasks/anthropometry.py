@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ ROWS = tuple(
     for measure in ANTHROPOMETRY
 )
 MEASURES = tuple(row.key for row in ROWS)
-_COMPONENT_COUNTS = (4, 8, 16, 32, 64)
+#: Baseline to the numbers of principal components it may use; where there are several, validation chooses.
+_RIDGES = {"mean": (), "pca_ridge_16": (16,), "pca_ridge_64": (64,), "pca_ridge": (4, 8, 16, 32, 64)}
 _PENALTIES = tuple(10.0**power for power in range(-3, 5))
 
 
@@ -62,7 +63,8 @@ class _Mean:
     needs={"encoder"},
     domain="dxa",
     part="paired",
-    baselines=("mean", "pca_ridge"),
+    version="2",
+    baselines=tuple(_RIDGES),
     primary=PrimaryEndpoint(
         metric="mean_r2", label="Mean R² of 15 measures", direction="max", statistic="r2", rows=MEASURES
     ),
@@ -74,7 +76,8 @@ class Anthropometry(Task):
     space = Space(
         learning_rate=loguniform(5e-5, 2e-3, default=3e-4),
         head_rate_factor=loguniform(3.0, 30.0, default=10.0),
-        batch_norm=choice(("frozen", "trained"), default="frozen"),
+        layer_decay=choice((1.0, 0.8, 0.6), default=1.0),
+        batch_norm=choice(("calibrated", "frozen", "trained"), default="calibrated"),
     )
 
     def fit(self, context: TrialContext, artifact: Artifact) -> FittedModel:
@@ -96,20 +99,22 @@ class Anthropometry(Task):
         )
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
-        """`mean`: of train; `pca_ridge`: ridge on principal scores, both chosen on validation."""
+        """`mean`: of train; `pca_ridge_16`, `pca_ridge_64`, `pca_ridge`: ridge on principal scores.
+
+        Penalties are chosen on validation. Fewer train scans than components: all of them are used.
+        """
         scans, targets = _open(context, "train")
         validation_scans, validation_targets = _open(context, "validation")
         candidates: list[_Mean | _RidgeOnComponents]
         if name == "mean":
             candidates = [_Mean(targets.mean(0))]
-        elif name == "pca_ridge":
-            components = PrincipalComponents.fit(scans, max(_COMPONENT_COUNTS))
-            scores = components.scores(scans)
+        elif name in _RIDGES:
+            components = PrincipalComponents.fit(scans, max(_RIDGES[name]))
+            scores, most = components.scores(scans), len(components.directions)
             candidates = [
                 _RidgeOnComponents(components, count, Ridge.fit(scores[:, :count], targets, penalty))
-                for count in _COMPONENT_COUNTS
+                for count in sorted({min(count, most) for count in _RIDGES[name]})
                 for penalty in _PENALTIES
-                if count <= len(components.directions)
             ]
         else:
             return super().fit_baseline(name, context)
@@ -151,6 +156,40 @@ class Anthropometry(Task):
                 ),
             ),
         )
+
+
+@task(
+    "anthropometry_probe",
+    title="Anthropometry, linear probe",
+    needs={"encoder"},
+    domain="dxa",
+    part="paired",
+    trains=False,
+    baselines=tuple(_RIDGES),
+    primary=Anthropometry.card.primary,
+    summary="The same measures by ridge regression on features of the untouched encoder.",
+)
+class AnthropometryProbe(Anthropometry):
+    """What an encoder says of a body before anything is fine-tuned; the penalty is chosen on validation."""
+
+    space = Space(batch_norm=choice(("calibrated", "frozen"), default="calibrated"))
+
+    def fit(self, context: TrialContext, artifact: Artifact) -> FittedModel:
+        """Ridge on pooled features of the train scans."""
+        from registry.dxa.training.finetuning import LabelledScans, untrained_regressor  # noqa: PLC0415
+        from registry.dxa.training.probing import RidgeOnFeatures  # noqa: PLC0415
+
+        train, validation = (LabelledScans(*_open(context, split)) for split in ("train", "validation"))
+        calibrate = context.hyperparameters["batch_norm"] != "frozen"
+        regressor = untrained_regressor(artifact, train, calibrate=calibrate)
+        model, score = RidgeOnFeatures.fit(context, regressor, train, validation)
+        return FittedModel(model, {"mean_r2": score})
+
+    def layouts(self) -> Sequence[TableLayout]:
+        """The rows of Table 3; nobody published a probe."""
+        (table,) = super().layouts()
+        title = "Body measures from features of the untouched encoder"
+        return (replace(table, key="probe", title=title, published=(), published_source="", footnotes=()),)
 
 
 def _open(context: TrialContext, split: str) -> tuple[NDArray[np.float32], Matrix]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from registry.contracts import (
     TableLayout,
     TrialContext,
 )
+from registry.dxa.bodycomp.precision import committed_precision
 from registry.dxa.cohort.measures import COMPOSITION
 from registry.dxa.imaging import CHANNELS, GRID, PHASES
 from registry.dxa.imaging.r_image import r_image
@@ -46,7 +47,10 @@ _AGREEMENT = (
     Statistic("r2", "R²", "max"),
     Statistic("r2_pearson", "r²", "max"),
     Statistic("rmse", "RMSE", "min"),
+    Statistic("mae", "MAE", "min"),
     Statistic("bias", "bias", None),
+    Statistic("slope", "slope", None),
+    Statistic("ccc", "CCC", "max"),
 )
 _COMPOSITION_CONVENTION = (
     "The same analyser on the generated and on the real scan; scans that were reduced for training are "
@@ -136,17 +140,12 @@ def composition_layouts(
 
 
 def _margins(prefix: str = "") -> dict[str, float]:
-    """.01 of R²; of whole-body bias and RMSE what repeated scans of women differed by in the Shape Up study.
-
-    RMS-SD of duplicate scans: 0.24 kg of fat, 0.27 kg of fat-free mass. Other measures have none of their
-    own here, and nothing is called equivalent in them unless a suite declares it.
-    """
-    kilograms = {"total_fat_kg": 0.24, "total_lean_kg": 0.27}
-    return {"r2": 0.01, "r2_pearson": 0.01} | {
-        f"{statistic}.{prefix}{name}": value
-        for statistic in ("bias", "rmse")
-        for name, value in kilograms.items()
-    }
+    """.01 of R² and its kin; of errors in a unit what repeat scans of one subject differ by (RMS-SD)."""
+    repeat = committed_precision()
+    margins = dict.fromkeys(("r2", "r2_pearson", "ccc"), 0.01)
+    for statistic in ("rmse", "mae", "bias"):
+        margins |= {f"{statistic}.{prefix}{name}": repeat[name] for name in MEASURES}
+    return margins
 
 
 def image_layouts(
@@ -190,9 +189,12 @@ def image_layouts(
 
 
 def exhibits(
-    split: ScanSplit, real: Scans, generate: Callable[[NDArray[np.int64]], Scans]
+    split: ScanSplit,
+    real: Scans,
+    generate: Callable[[NDArray[np.int64]], Scans],
+    facts: Mapping[str, str] | None = None,
 ) -> Sequence[Exhibit]:
-    """Scans at fixed quantiles of body mass (of attenuation where it is unknown): the real one, the generated one, errors of six channels, R.
+    """Scans at fixed quantiles of size: the real one, the generated one, errors of six channels, R.
 
     Parameters
     ----------
@@ -200,6 +202,8 @@ def exhibits(
         The test split and (n, 6, height, width) counts of its scans.
     generate
         From indices of scans to their generated twins.
+    facts
+        Shown under every exhibit.
     """
     if not len(split.scan_ids):
         raise DataError("the split has no scans", mend="declare a cohort with scans in every split")
@@ -214,7 +218,11 @@ def exhibits(
             rule=f"test scan at the {_EXHIBIT_QUANTILES[name]:.0%} quantile of {what}",
             panels=_panels(real[index], generated[place]),
             pixel_aspect=GRID.row_spacing_cm / GRID.column_spacing_cm,
-            facts={what: f"{sizes[index]:.1f} {unit}", "scan": str(split.scan_ids[index])},
+            facts={
+                what: f"{sizes[index]:.1f} {unit}",
+                "scan": str(split.scan_ids[index]),
+                **(facts or {}),
+            },
         )
         for place, (name, index) in enumerate(chosen.items())
     ]

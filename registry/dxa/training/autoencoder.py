@@ -23,6 +23,8 @@ from registry.dxa.training.scans import load_scans
 
 #: Learning rate of the discriminator relative to the generator's, as published.
 _DISCRIMINATOR_RATE = 0.1
+#: Longest short side of a dense layer that takes polar steps: their cost grows with its cube.
+_POLAR_SIDE = 512
 
 
 def train_autoencoder(context: TrialContext) -> Artifact:
@@ -52,19 +54,11 @@ def train_autoencoder(context: TrialContext) -> Artifact:
         return terms
 
     set_modes(vae, train_batch_norm=False)
-    rate = float(context.hyperparameters["learning_rate"])
-    # The latent heads read a thousand features and more: like the encoder, they need small steps.
-    encoding = [vae.encoder, vae.mean, vae.log_variance]
-    groups = [
-        Group(
-            [parameter for module in encoding for parameter in module.parameters()],
-            rate * float(context.hyperparameters["encoder_rate_factor"]),
-        ),
-        Group(list(vae.generator.parameters()), rate),
-    ]
+    groups = _groups(context, vae)
     trained: nn.Module = vae
     if discriminator is not None:
-        groups.append(Group(list(discriminator.parameters()), rate * _DISCRIMINATOR_RATE, apart=True))
+        rate = float(context.hyperparameters["learning_rate"]) * _DISCRIMINATOR_RATE
+        groups.append(Group(list(discriminator.parameters()), rate, apart=True))
         trained = nn.ModuleList([vae, discriminator])
     recipe = Recipe(start.settings.pretraining_steps, start.settings.pretraining_batch_size)
     train(context, trained, groups, recipe, examples=len(scans), losses=losses)
@@ -86,6 +80,31 @@ def train_autoencoder(context: TrialContext) -> Artifact:
 def _network(start: Start) -> PerceptualNetwork:
     network = PerceptualNetwork(start.settings.perceptual_network)
     return network.to(start.device).to(memory_format=torch.channels_last)
+
+
+def _groups(context: TrialContext, vae: ScanVae) -> list[Group]:
+    """Parameters by how they learn: encoder and heads in small steps, dense layers in polar ones."""
+    rate = float(context.hyperparameters["learning_rate"])
+    encoder_rate = rate * float(context.hyperparameters["encoder_rate_factor"])
+    dense_rate = rate * float(context.hyperparameters["dense_rate_factor"])
+    layers = [one for one in (vae.mean, *vae.generator.modules()) if isinstance(one, nn.Linear)]
+    dense = [
+        matrix
+        for layer in layers
+        for matrix in layer.parameters()
+        if matrix.ndim == 2 and min(matrix.shape) <= _POLAR_SIDE
+    ]
+    apart = {id(parameter) for parameter in dense}
+
+    def rest(*modules: nn.Module) -> list[nn.Parameter]:
+        return [p for module in modules for p in module.parameters() if id(p) not in apart]
+
+    # The latent heads read a thousand features and more: like the encoder, they need small steps.
+    groups = [
+        Group(rest(vae.encoder, vae.mean, vae.log_variance), encoder_rate),
+        Group(rest(vae.generator), rate),
+    ]
+    return [*groups, Group(dense, dense_rate, polar=True)] if dense else groups
 
 
 def _view(context: TrialContext, scans: Tensor) -> Callable[[NDArray[np.int64]], Tensor]:

@@ -94,8 +94,10 @@ def finetune(
 ) -> FittedModel:
     """Train encoder and head; keep the epoch with the largest `score` on validation.
 
-    Hyperparameters: `learning_rate` of the encoder, `head_rate_factor` (of the head, relative to it) and
-    `batch_norm`: `frozen` keeps the statistics measured on the train scans, `trained` follows the batches.
+    Hyperparameters: `learning_rate` of the encoder's last stage, `layer_decay` (rate of each earlier stage
+    relative to the next), `head_rate_factor` (of the head, relative to the last stage) and `batch_norm`:
+    `frozen` keeps the statistics that came with the weights, `calibrated` those of the labelled train scans,
+    `trained` follows the batches.
 
     Raises
     ------
@@ -106,7 +108,9 @@ def finetune(
     """
     device = prepare(context)
     settings = DxaSettings(**context.settings)
-    regressor = untrained_regressor(artifact, train_data)
+    regressor = untrained_regressor(
+        artifact, train_data, calibrate=context.hyperparameters["batch_norm"] != "frozen"
+    )
     regressor.to(device).to(memory_format=torch.channels_last)
     scans = torch.from_numpy(train_data.scans).to(device)
     targets = torch.from_numpy(train_data.values).float().to(device)
@@ -123,8 +127,12 @@ def finetune(
         return {"mean_r2": score(validation_data.values, regressor.predict(validation_data.scans))}
 
     rate = float(context.hyperparameters["learning_rate"])
+    stages, decay = regressor.encoder.stages(), float(context.hyperparameters["layer_decay"])
     groups = [
-        Group(list(regressor.encoder.parameters()), rate),
+        *(
+            Group([parameter for module in stage for parameter in module.parameters()], rate * decay**depth)
+            for depth, stage in enumerate(reversed(stages))
+        ),
         Group(list(regressor.head.parameters()), rate * float(context.hyperparameters["head_rate_factor"])),
     ]
     per_epoch = max(1, len(scans) // settings.finetuning_batch_size)
@@ -138,8 +146,18 @@ def finetune(
     return FittedModel(regressor, scores)
 
 
-def untrained_regressor(artifact: Artifact, data: LabelledScans) -> Regressor:
-    """The regressor before training: statistics measured on the train scans, a head that says their mean."""
+def untrained_regressor(artifact: Artifact, data: LabelledScans, *, calibrate: bool = True) -> Regressor:
+    """The regressor before training, whose head says the mean of the train targets.
+
+    Parameters
+    ----------
+    artifact
+        Holds the encoder.
+    data
+        The labelled train scans.
+    calibrate
+        Whether batch statistics are measured on them; those that came with the weights stay otherwise.
+    """
     architecture = Architecture.of(artifact)
     size = data.scans.shape[2:]
     if size != (architecture.height, architecture.width):
@@ -156,7 +174,9 @@ def untrained_regressor(artifact: Artifact, data: LabelledScans) -> Regressor:
         )
     encoder = ScanEncoder(architecture)
     load_encoder(encoder, artifact)
-    calibrate_batch_statistics(encoder, torch.from_numpy(data.scans))
+    encoder.eval()
+    if calibrate:
+        calibrate_batch_statistics(encoder, torch.from_numpy(data.scans))
     mean = torch.from_numpy(data.values.mean(0)).float()
     regressor = Regressor(encoder, mean, torch.from_numpy(scale).float())
     with torch.no_grad():

@@ -47,12 +47,15 @@ class Group:
         Whether they are matrices that take steps of `PolarMomentum` in the place of AdamW's.
     apart
         Whether their gradients are clipped by their own norm, as those of an opponent are.
+    frozen_steps
+        Steps at the start in which they stay as they are.
     """
 
     parameters: Sequence[nn.Parameter]
     learning_rate: float
     polar: bool = False
     apart: bool = False
+    frozen_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,9 @@ def train(
         for optimizer in optimizers:
             for options in optimizer.param_groups:
                 options["lr"] = options["peak"] * recipe.rate(step)
+        for group in groups:
+            for parameter in group.parameters if group.frozen_steps else ():
+                parameter.requires_grad_(step >= group.frozen_steps)
         with autocast(context):
             terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))
         values = {name: float(term.detach()) for name, term in terms.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 
 from registry.contracts import Strategy, Task, TrialContext
@@ -21,6 +22,11 @@ SETTINGS = {
     "pretraining_batch_size": 4,
     "finetuning_epochs": 2,
     "finetuning_batch_size": 4,
+    "mesh_points": 32,
+    "point_width": 8,
+    "alignment_steps": 3,
+    "generation_steps": 3,
+    "generation_batch_size": 4,
 }
 
 
@@ -34,9 +40,20 @@ class StandInSplit:
         self.patients = [f"{name}-patient-{index}" for index in range(count)]
         self.scan_ids = [f"{name}-scan-{index}" for index in range(count)]
 
+    @property
+    def vertices(self) -> NDArray[np.float32]:
+        """Surfaces of one topology in cm: spheres as high, wide and deep as the sizes say."""
+        half_lengths = 100 * self.sizes[:, None, [1, 2, 0]]
+        return (_sphere().vertices * half_lengths).astype(np.float32)
+
     def measures(self, names: Sequence[str]) -> NDArray[np.float64]:
         weights = np.random.default_rng(0).uniform(0.5, 1.5, (3, len(names)))
         return 50 * self.sizes @ weights
+
+
+@functools.cache
+def _sphere() -> trimesh.Trimesh:
+    return trimesh.creation.icosphere(subdivisions=3)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import pytest
 from registry.catalog import Catalogue
 from registry.contracts import InputError, TestSplitClosedError
 from registry.dxa.cohort.measures import ANTHROPOMETRY, MEASURES
-from registry.dxa.tasks.anthropometry import Anthropometry
+from registry.dxa.tasks.anthropometry import Anthropometry, AnthropometryProbe
 from registry.dxa.tasks.linear import mean_r2
 from registry.dxa.tasks.reconstruction import Reconstruction
 from tests.registry.dxa.stand_in import context_for, open_split
@@ -113,7 +113,7 @@ def test_scans_of_another_size_are_refused(tmp_path, artifacts):
             task.fit(context, artifacts[name])
 
 
-@pytest.mark.parametrize(("batch_norm", "rate"), [("frozen", 1e-4), ("trained", 1e-3)])
+@pytest.mark.parametrize(("batch_norm", "rate"), [("calibrated", 1e-4), ("trained", 1e-3)])
 def test_anthropometry_learns_and_keeps_its_best_epoch(tmp_path, artifacts, batch_norm, rate):
     task = Anthropometry()
     scores = []
@@ -135,6 +135,74 @@ def test_anthropometry_learns_and_keeps_its_best_epoch(tmp_path, artifacts, batc
     assert mean_r2(*stacked) == pytest.approx(max(seen), abs=1e-6)
 
 
+def test_earlier_stages_learn_more_slowly(tmp_path, artifacts):
+    """With a decay near zero only the last stage and the head move."""
+    moved = {}
+    for decay in (1.0, 1e-9):
+        task = Anthropometry()
+        context = context_for(
+            task, tmp_path / str(decay), opener=closed, hyperparameters={"layer_decay": decay}
+        )
+        encoder = task.fit(context, artifacts["random_init"]).state.encoder
+        before = artifacts["random_init"].parts["encoder"]
+        change = {
+            name: np.abs(weight.detach().numpy() - before[name]).max()
+            for name, weight in encoder.named_parameters()
+        }
+        last = {id(weight) for module in encoder.stages()[-1] for weight in module.parameters()}
+        moved[decay] = [
+            max(
+                change[name] for name, weight in encoder.named_parameters() if (id(weight) in last) == at_last
+            )
+            for at_last in (False, True)
+        ]
+    assert min(moved[1.0]) > 1e-5
+    assert moved[1e-9][0] < 1e-7
+    assert moved[1e-9][1] > 1e-5
+
+
+def test_stages_hold_every_parameter_once(artifacts):
+    from registry.dxa.models.architecture import Architecture  # noqa: PLC0415
+    from registry.dxa.models.encoder import ScanEncoder  # noqa: PLC0415
+
+    encoder = ScanEncoder(Architecture.of(artifacts["random_init"]))
+    held = [id(w) for stage in encoder.stages() for module in stage for w in module.parameters()]
+    assert sorted(held) == sorted(id(w) for w in encoder.parameters())
+    assert len(encoder.stages()) > 5
+
+
+@pytest.mark.parametrize(("treatment", "kept"), [("frozen", True), ("calibrated", False)])
+def test_frozen_statistics_are_those_that_came_with_the_weights(tmp_path, artifacts, treatment, kept):
+    task = Anthropometry()
+    context = context_for(task, tmp_path, opener=closed, hyperparameters={"batch_norm": treatment})
+    encoder = task.fit(context, artifacts["nodxa_vae"]).state.encoder
+    before = artifacts["nodxa_vae"].parts["encoder"]
+    same = [
+        np.array_equal(before[name], buffer.numpy())
+        for name, buffer in encoder.named_buffers()
+        if name.endswith("running_mean")
+    ]
+    assert all(same) == kept
+
+
+def test_the_probe_is_ridge_on_features_of_the_untouched_encoder(tmp_path, artifacts):
+    from registry.dxa.training.probing import pooled_features  # noqa: PLC0415
+    from registry.dxa.training.scans import load_scans  # noqa: PLC0415
+
+    task = AnthropometryProbe()
+    context = context_for(task, tmp_path, opener=closed)
+    model = task.fit(context, artifacts["nodxa_vae"])
+    encoder = model.state.regressor.encoder
+    for name, weight in encoder.named_parameters():
+        np.testing.assert_array_equal(weight.detach().numpy(), artifacts["nodxa_vae"].parts["encoder"][name])
+    assert model.validation["mean_r2"] > 0.2
+    scans = load_scans(open_split("paired", "train"), 6)
+    features = pooled_features(model.state.regressor, scans)
+    expected = model.state.ridge.predict(features)[:, 0]
+    predictions = task.predict(context, model, open_split("paired", "train")).predictions
+    np.testing.assert_allclose(next(iter(predictions.values())), expected)
+
+
 def test_anthropometry_repeats_itself_bit_for_bit(tmp_path, artifacts):
     task = Anthropometry()
     made = []
@@ -154,6 +222,7 @@ def test_baselines_of_anthropometry(tmp_path):
     train = open_split("paired", "train").measures([measure.name for measure in ANTHROPOMETRY])
     for column, measure in enumerate(ANTHROPOMETRY):
         np.testing.assert_allclose(predictions[measure.name], train[:, column].mean())
+    assert {"pca_ridge_16", "pca_ridge_64"} <= set(task.card.baselines)
     ridge = task.fit_baseline("pca_ridge", context)
     assert ridge.validation["mean_r2"] > 0.5 > mean.validation["mean_r2"]
 

@@ -121,6 +121,13 @@ class DxaDomain(Domain):
 
         return open_split(folder, part, split)
 
+    def learning_files(self, folder: Path) -> Mapping[str, Path | bytes]:
+        """Train and validation, and a manifest that knows of nothing else."""
+        from registry.dxa.cohort.manifest import MANIFEST_NAME, without_test_records  # noqa: PLC0415
+
+        files = super().learning_files(folder)
+        return {**files, MANIFEST_NAME: without_test_records(folder)}
+
     def with_patients(self, view: Split, patients: Set[str]) -> Any:
         """The scans of these patients alone."""
         from registry.dxa.cohort.selection import with_patients  # noqa: PLC0415

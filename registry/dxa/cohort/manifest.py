@@ -68,7 +68,11 @@ class ImportRecord(_Record):
 
 
 class Manifest(_Record):
-    """The whole cohort; ``cohort.json``."""
+    """The whole cohort; ``cohort.json``.
+
+    ``calibration`` is the record of ``calibration.json``, a body-composition calibration for the scanner
+    that made an imported cohort's scans.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["simulated", "imported"]
@@ -76,6 +80,7 @@ class Manifest(_Record):
     fingerprint: str = Field(pattern="^[0-9a-f]{64}$")
     specification: CohortSpecification | None
     origin: ImportRecord | None = None
+    calibration: FileRecord | None = None
     parts: dict[Literal["pretraining", "paired"], dict[Literal["train", "validation", "test"], SplitRecord]]
 
     @field_validator("specification", mode="before")
@@ -125,6 +130,16 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(record)
     except ValidationError as error:
         raise DataError(f"{path}: {describe(error)}", mend=_REBUILD) from error
+
+
+def without_test_records(folder: Path) -> bytes:
+    """The manifest of a folder with neither counts nor files of its test splits, as text."""
+    manifest = read_manifest(folder)
+    parts = {
+        part: {split: record for split, record in splits.items() if split != "test"}
+        for part, splits in manifest.parts.items()
+    }
+    return manifest.model_copy(update={"parts": parts}).model_dump_json(indent=1).encode() + b"\n"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -32,6 +32,8 @@ class Request:
         URI of an object store through which nodes get and give everything; `None`: they share the folders.
     command
         The command as given, for the provenance.
+    keep_models
+        Whether the weights of final models stay in their trials' folders.
     """
 
     suite: Suite
@@ -43,6 +45,7 @@ class Request:
     address: str = "local"
     storage: str | None = None
     command: str = ""
+    keep_models: bool = False
 
 
 def write_request(request: Request) -> None:
@@ -59,6 +62,7 @@ def write_request(request: Request) -> None:
             "address": request.address,
             "storage": request.storage,
             "command": request.command,
+            "keep_models": request.keep_models,
         },
     )
 
@@ -90,6 +94,7 @@ def read_request(folder: Path) -> Request:
             address=told["address"],
             storage=told.get("storage"),
             command=told["command"],
+            keep_models=told.get("keep_models", False),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

@@ -120,6 +120,7 @@ def request_from(
     workers: int = 1,
     executor: str = "tune",
     address: str = "local",
+    keep_models: bool = False,
 ) -> Request:
     """Turn the values of `suite_options` into a request.
 
@@ -140,6 +141,7 @@ def request_from(
         address=address,
         storage=storage,
         command=shlex.join(["harness", *sys.argv[1:]]),
+        keep_models=keep_models,
     )
 
 

@@ -130,6 +130,21 @@ class PseudoDxa(Task):
             facts={"meshes": f"{backend.name} {backend.version}"},
         )
 
+    def keep(self, context: TrialContext, model: FittedModel) -> Artifact:
+        """Point encoder and generator, and what computed on meshes."""
+        from registry.dxa.models.weights import weights_of  # noqa: PLC0415
+
+        state: MeshToScan = model.state
+        return Artifact(
+            parts={"model": weights_of(state)},
+            metadata={
+                "architecture": state.architecture.metadata(),
+                "surface": state.surface.metadata(),
+                "mesh_backend": {"name": state.backend.name, "version": state.backend.version},
+                "settings": dict(context.settings),
+            },
+        )
+
     def _scored(self, context: TrialContext, model: MeshToScan | LinearGenerator) -> FittedModel:
         split = context.open_split(self.card.part, "validation")
         vertices, real = _load(context, split)

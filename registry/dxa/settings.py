@@ -45,7 +45,7 @@ class DxaSettings(BaseModel):
     point_encoder
         What reads a body's surface: `pointnet2` (PointNet++) or `pointnet` (with T-Nets).
     mesh_points
-        Points that it reads of a surface; all vertices where not given.
+        Points that it reads of a surface; 0: all vertices.
     point_width
         Channels of its first layer; the others are multiples of it.
     alignment_steps
@@ -79,7 +79,7 @@ class DxaSettings(BaseModel):
     analysed_scans: Annotated[int, Field(ge=2)] | None = None
     mesh_backend: Literal["auto", "kaolin", "torch"] = "auto"
     point_encoder: Literal["pointnet2", "pointnet"] = "pointnet2"
-    mesh_points: Annotated[int, Field(ge=16)] | None = 512
+    mesh_points: Annotated[int, Field(ge=0)] = 512
     point_width: Count = 32
     alignment_steps: Annotated[int, Field(ge=0)] = 200
     generation_steps: Count = 30

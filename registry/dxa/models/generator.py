@@ -35,7 +35,6 @@ class ScanGenerator(nn.Module):
 
     def __init__(self, architecture: Architecture, mean_scan: Tensor | None = None) -> None:
         super().__init__()
-        self.architecture = architecture
         latent, height, width = architecture.latent_size, architecture.height, architecture.width
         self.register_buffer("channel_mean", _channel(architecture.channel_mean), persistent=False)
         self.register_buffer("channel_scale", _channel(architecture.channel_scale), persistent=False)

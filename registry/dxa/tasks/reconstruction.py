@@ -133,7 +133,7 @@ class Reconstruction(Task):
         return Artifact(
             parts=model.state.parts(),
             metadata={
-                "architecture": model.state.generator.architecture.metadata(),
+                "architecture": model.state.encoder.architecture.metadata(),
                 "settings": dict(context.settings),
             },
         )

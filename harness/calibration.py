@@ -26,7 +26,7 @@ from harness.results import RunFolder
 from harness.run import Prepared, prepare
 from harness.timings import kind_of, read_timings, record_timing
 from harness.trial import Attempt, Produced, make_payload
-from registry.contracts import Artifact, Domain
+from registry.contracts import Artifact
 
 #: How long a trial is watched, from its first report on.
 WATCHED_SECONDS = 10.0
@@ -133,7 +133,7 @@ def _untimed(plan: Plan, policy: Policy, cache: Path) -> Iterator[Trial]:
     candidates += [trial for trial, _, _ in policy.decisions.unnamed()]
     for trial in candidates:
         kind = _kind(plan, trial)
-        if kind not in seen:
+        if kind not in seen and not trial.condition.split:  # repeated splits are not made for this
             seen.add(kind)
             yield trial
 
@@ -202,7 +202,7 @@ class _Session:
             arm=trial.arm,
             run=self.folder / "run",
             cache=request.cache.resolve(),
-            cohort_folder=self.prepared.cohort.folder.resolve(),
+            cohort_folder=self.prepared.learning_folder(trial.condition.split),
             plugins=request.plugins,
             artifact=artifact,
             draw=None,
@@ -220,18 +220,12 @@ class Beginning(Attempt):
         self.log = watch
         self.store = _TwoStores(folder, self.cache)
 
-    def _door(self, domain: Domain) -> Door:
-        return _ValidationInstead(domain, Path(self.payload["cohort_folder"]))
+    def _open_test(self, door: Door, part: str) -> Any:
+        """Predicting takes as long per scan wherever the scans come from."""
+        return door.learning_view(part, "validation")
 
     def _write(self, produced: Produced) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)
-
-
-class _ValidationInstead(Door):
-    """Predicting takes as long per scan wherever the scans come from; the test split stays closed."""
-
-    def open_test(self, part: str) -> Any:
-        return self._domain.open_split(self._folder, part, "validation")
 
 
 class _TwoStores(ArtifactStore):

@@ -24,11 +24,19 @@ class Door:
 
     Strategies and tasks are given `learning_view`, which opens train and validation alone. Only the final
     stage calls `open_test`, once per trial, after fitting.
+
+    Parameters
+    ----------
+    folder
+        Where train and validation are; test records are elsewhere.
+    test
+        Where the test split is; `None` for trials that are given no way to it.
     """
 
-    def __init__(self, domain: Domain, folder: Path) -> None:
+    def __init__(self, domain: Domain, folder: Path, *, test: Path | None = None) -> None:
         self._domain = domain
         self._folder = folder
+        self._test = test
         self.test_openings = 0
 
     @property
@@ -53,12 +61,14 @@ class Door:
         Raises
         ------
         TestSplitClosedError
-            At the second call.
+            At the second call, and where there is no way to it.
         """
+        if self._test is None:
+            raise TestSplitClosedError("this trial was given no way to the test split")
         if self.test_openings:
             raise TestSplitClosedError("the test split of this trial has been opened already")
         self.test_openings += 1
-        return self._domain.open_split(self._folder, part, "test")
+        return self._domain.open_split(self._test, part, "test")
 
 
 class ProgressLog:

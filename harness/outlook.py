@@ -11,6 +11,7 @@ from harness.decisions import recorded_proposals
 from harness.evidence import TaskEvidence, evidence_of, warnings_of
 from harness.journal import read_journal
 from harness.measure import processor_name
+from harness.openings import Openings, openings_of
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
@@ -63,6 +64,8 @@ class Outlook:
         What to know before compute is spent.
     caveats
         What the suite's own choices take away from its conclusions.
+    test_openings
+        Of this cohort's test split so far, by all runs with this cache.
     """
 
     suite: str
@@ -74,6 +77,7 @@ class Outlook:
     evidence: list[TaskEvidence]
     warnings: list[str]
     caveats: list[str]
+    test_openings: Openings
 
 
 def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int | None = None) -> Outlook:
@@ -127,6 +131,7 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
         evidence=evidence,
         warnings=[*too_large, *warnings_of(evidence)],
         caveats=caveats(plan),
+        test_openings=openings_of(request.cache, prepared.cohort.fingerprint),
     )
 
 

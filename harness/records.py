@@ -10,12 +10,14 @@ import importlib.metadata
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.arms import DerivedDesign
 from harness.caveats import caveats
 from harness.files import canonical_json, write_json
 from harness.measure import processor_name
+from harness.openings import openings_of
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.results import SCHEMA, TABLES, RunFolder, read_result
@@ -43,6 +45,7 @@ class RunFacts:
     command: str
     started: str
     device: str
+    cache: Path
 
 
 def write_layouts(run: RunFolder, plan: Plan) -> None:
@@ -105,6 +108,9 @@ def write_run(
                 "finished": finished,
                 "wall_seconds": wall_seconds,
                 "test_openings": test_openings,
+                "test_openings_of_cohort": dataclasses.asdict(
+                    openings_of(facts.cache, facts.cohort.fingerprint)
+                ),
                 "determinism": DETERMINISM,
             },
         },

@@ -2,7 +2,8 @@
 
 | object | written by |
 |---|---|
-| `cohorts/<fingerprint>/` | the driver, once; each node keeps a copy |
+| `cohorts/<fingerprint>/` | the driver, once; each node where final trials run keeps a copy |
+| `cohorts/<fingerprint>-learning/` | the same without test records, for all other trials |
 | `artifacts/<digest>` | the worker that pretrained; each node that starts from it keeps a copy |
 | `pretraining/<key>` | the worker that pretrained: every later run adopts it |
 | `runs/<run>/trials/<key>`, `.../logs/<key>` | the worker; the driver copies it into the run folder |
@@ -158,6 +159,7 @@ def on_this_node(payload: Mapping[str, Any]) -> dict[str, Any]:
         "cache": str(cache),
         "run": str(cache / "runs" / payload["run_name"]),
         "cohort_folder": str(cache / "cohorts" / payload["cohort"]),
+        "test_folder": payload["test_folder"] and str(cache / "cohorts" / payload["cohort"]),
     }
 
 

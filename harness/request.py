@@ -30,6 +30,8 @@ class Request:
         Where trials run: `tune` or `inline`; for `tune` on which Ray.
     storage
         URI of an object store through which nodes get and give everything; `None`: they share the folders.
+    trackers
+        Experiment trackers that are shown curves and scores.
     command
         The command as given, for the provenance.
     keep_models
@@ -44,6 +46,7 @@ class Request:
     executor: str = "tune"
     address: str = "local"
     storage: str | None = None
+    trackers: tuple[str, ...] = ()
     command: str = ""
     keep_models: bool = False
 
@@ -61,6 +64,7 @@ def write_request(request: Request) -> None:
             "executor": request.executor,
             "address": request.address,
             "storage": request.storage,
+            "trackers": request.trackers,
             "command": request.command,
             "keep_models": request.keep_models,
         },
@@ -93,6 +97,7 @@ def read_request(folder: Path) -> Request:
             executor=told["executor"],
             address=told["address"],
             storage=told.get("storage"),
+            trackers=tuple(told.get("trackers", ())),
             command=told["command"],
             keep_models=told.get("keep_models", False),
         )

@@ -16,9 +16,10 @@ from harness import records
 from harness.decisions import recorded_proposals
 from harness.evidence import evidence_of, warnings_of
 from harness.executors import Event, Executor
-from harness.files import StorageError, digest_of, utc_now
+from harness.files import StorageError, digest_of, storage_guard, utc_now
 from harness.journal import Journal, check_free, read_journal
 from harness.labels import check_domain, check_enough
+from harness.learning_view import learning_view
 from harness.outcome import Outcome, stopped_early
 from harness.overlap import split_overlap
 from harness.plan import Plan, Trial, make_plan
@@ -70,6 +71,13 @@ class Prepared:
     def folder(self, split: int) -> Path:
         """Where the cohort is that has this split."""
         return (self.other_splits[split] if split else self.cohort).folder.resolve()
+
+    def learning_folder(self, split: int) -> Path:
+        """Where its train and validation records are, without those of the test split."""
+        reference = self.other_splits[split] if split else self.cohort
+        cache = self.request.cache.resolve()
+        fingerprint = reference.fingerprint
+        return learning_view(self.domain, self.folder(split), fingerprint=fingerprint, cache=cache)
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,8 @@ def run_suite(
     check_free(run.root)
     for warning in warnings_of(evidence_of(plan)):
         display.note(warning)
-    sizes = _prepare_cohorts(prepared, display)
+    with storage_guard(request.cache):
+        sizes = _prepare_cohorts(prepared, display)
     check_enough(plan, sizes)
     facts = records.RunFacts(
         prepared.domain,
@@ -156,6 +165,7 @@ def run_suite(
         command=request.command,
         started=utc_now(),
         device=_device(request.suite),
+        cache=request.cache,
     )
     remote = None if request.storage is None else RemoteRun(ObjectStore(request.storage), run.root.name)
     if remote is not None:
@@ -207,6 +217,7 @@ class _Driver:
     test_openings: int = 0
     journaled_proposals: int = 0
     journaled_selections: int = 0
+    learning: dict[int, Path] = field(default_factory=dict)
 
     def drive(self) -> Finished:
         """Run, and leave the records in order whatever happens."""
@@ -415,13 +426,16 @@ class _Driver:
         self.journaled_selections = len(decisions.selections)
 
     def _payload(self, trial: Trial) -> dict[str, Any]:
-        request = self.prepared.request
+        request, split = self.prepared.request, trial.condition.split
+        if split not in self.learning:
+            self.learning[split] = self.prepared.learning_folder(split)
         payload = make_payload(
             trial.spec,
             arm=trial.arm,
             run=self.run.root,
             cache=request.cache.resolve(),
-            cohort_folder=self.prepared.folder(trial.condition.split),
+            cohort_folder=self.learning[split],
+            test_folder=self.prepared.folder(split) if trial.stage == "final" else None,
             plugins=request.plugins,
             artifact=self.policy.artifact_of(trial),
             draw=trial.draw,
@@ -433,9 +447,13 @@ class _Driver:
         )
         if self.remote is None:
             return payload
-        cohort = self.plan.cohorts[trial.condition.split]
-        self.remote.offer_cohort(cohort, Path(payload["cohort_folder"]))
-        return payload | self.remote.as_dict(cohort)
+        # a node keeps the whole cohort where final trials run, and the learning files where others do
+        cohort = self.plan.cohorts[split]
+        if trial.stage == "final":
+            self.remote.offer_cohort(cohort, self.prepared.folder(split))
+            return payload | self.remote.as_dict(cohort)
+        self.remote.offer_cohort(f"{cohort}-learning", self.learning[split])
+        return payload | self.remote.as_dict(f"{cohort}-learning")
 
     def _bracket(self, trial: Trial) -> dict[str, Any] | None:
         """Where a tuning trial meets the others of its cell, if trials may be stopped early."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from harness.files import canonical_json, digest_of, storage_guard
+from harness.files import append_line, digest_of
 from harness.specs import TrialSpec
 
 FILE = "timings.jsonl"
@@ -56,23 +55,14 @@ def record_timing(
     cache: Path, spec: TrialSpec, row: Mapping[str, Any], *, extrapolated: bool = False
 ) -> None:
     """Append what a trial took; a line is written at once, so that several runs may share a cache."""
-    line = canonical_json(
-        {
-            "kind": kind_of(spec, device=row["device"], threads=row["threads"]),
-            "machine": row["processor"],
-            "wall_seconds": row["wall_seconds"],
-            "cpu_seconds": row["cpu_seconds"],
-            "extrapolated": extrapolated,
-        }
-    )
-    path = cache / FILE
-    with storage_guard(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(handle, f"{line}\n".encode())
-        finally:
-            os.close(handle)
+    entry = {
+        "kind": kind_of(spec, device=row["device"], threads=row["threads"]),
+        "machine": row["processor"],
+        "wall_seconds": row["wall_seconds"],
+        "cpu_seconds": row["cpu_seconds"],
+        "extrapolated": extrapolated,
+    }
+    append_line(cache / FILE, entry)
 
 
 def read_timings(cache: Path, *, machine: str) -> dict[str, Timing]:

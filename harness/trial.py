@@ -25,6 +25,7 @@ from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
 from harness.labels import labelled_view
 from harness.measure import Cost, measured, prepared_process, processor_name
+from harness.openings import record_opening
 from harness.outputs import curves_table, exhibit_files, prediction_tables
 from harness.resources import TrialResources
 from harness.results import RunFolder, read_result, result_files, result_text
@@ -66,6 +67,7 @@ def make_payload(
     run: Path,
     cache: Path,
     cohort_folder: Path,
+    test_folder: Path | None = None,
     plugins: tuple[str, ...],
     artifact: str | None,
     draw: int | None,
@@ -79,6 +81,8 @@ def make_payload(
 
     Parameters
     ----------
+    cohort_folder, test_folder
+        Where train and validation are, and for final trials alone where the test split is.
     bracket
         Of a tuning trial that may be stopped early: the folder where it meets the others of its cell, the
         rungs and the reduction.
@@ -92,6 +96,7 @@ def make_payload(
         "run": str(run),
         "cache": str(cache),
         "cohort_folder": str(cohort_folder),
+        "test_folder": None if test_folder is None else str(test_folder),
         "plugins": list(plugins),
         "artifact": artifact,
         "draw": draw,
@@ -235,7 +240,8 @@ class Attempt:
         )
 
     def _door(self, domain: Domain) -> Door:
-        return Door(domain, Path(self.payload["cohort_folder"]))
+        test = self.payload["test_folder"]
+        return Door(domain, Path(self.payload["cohort_folder"]), test=None if test is None else Path(test))
 
     def _pretrain(self, catalogue: Catalogue, domain: Domain) -> Produced:
         strategy = catalogue.strategy(str(self.spec.strategy))
@@ -270,8 +276,7 @@ class Attempt:
         validation = {name: float(value) for name, value in model.validation.items()}
         if self.spec.stage == "tune":
             return Produced(validation, score)
-        self.test_openings += 1
-        split = door.open_test(task.card.part)
+        split = self._open_test(door, task.card.part)
         if baseline is not None:
             predictions = task.predict_baseline(baseline, context, model, split)
             return Produced(validation, score, predictions=predictions)
@@ -279,6 +284,12 @@ class Attempt:
         exhibits = tuple(task.exhibits(context, model, split))
         kept = task.keep(context, model) if self.payload.get("keep_model") else None
         return Produced(validation, score, predictions=predictions, exhibits=exhibits, model=kept)
+
+    def _open_test(self, door: Door, part: str) -> Any:
+        """Open the test split; that is on the ledger before it happens."""
+        self.test_openings += 1
+        record_opening(self.cache, cohort=self.spec.cohort, part=part, key=self.spec.key, run=self.run.root)
+        return door.open_test(part)
 
     def _watched(self, task: Task) -> Report:
         """Reports go to the log and, where trials may be stopped early, scores to their bracket."""

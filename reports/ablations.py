@@ -3,10 +3,12 @@ r"""Ablations: what each factor of an arm contributes, in the views that its des
 Every effect is a linear combination of arms' endpoints, so that it has the same crossed, paired interval as a
 difference of two arms. An effect is attributed to a factor only where nothing else differs.
 
-In a two-level factorial with levels coded -1 (as in the base) and +1 (changed), effects are twice the least
-squares coefficients: a main effect is the mean change when the factor changes, over the levels of the others;
-an interaction is half the difference of one factor's effect between the other's levels. What a fractional
-design cannot tell apart is named, not estimated.
+Removals, steps of ladders and factorial effects all read the same way: what the base's level of a factor
+brings, so that a positive effect on a result that should be large speaks for it. In a two-level factorial
+with levels coded +1 (as in the base) and -1 (changed), effects are twice the least squares coefficients: a
+main effect is the mean change that the factor makes, over the levels of the others; an interaction is half
+the difference of one factor's effect between the other's levels. What a fractional design cannot tell apart
+is named, not estimated.
 """
 
 from __future__ import annotations
@@ -44,9 +46,9 @@ class Effect:
     Parameters
     ----------
     kind
-        `removal` (base minus the arm without it), `step` of a ladder (after minus before), `order mean` (mean
-        step over all orders), `main`, `interaction`, `dose` (arm minus base), `trend`, `child` (an arm minus
-        the parent that it declares).
+        `removal` (base minus the arm without it), `step` of a ladder (with the base's level minus without),
+        `order mean` (mean step over all orders), `main`, `interaction`, `dose` (arm minus base), `trend`,
+        `child` (an arm minus the parent that it declares).
     factors
         What changes.
     label
@@ -72,7 +74,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Factors changed one after the other, in this order; another order may tell another story."""
+    """Factors put in place one after the other, in this order; another order may tell another story."""
 
     order: tuple[str, ...]
     steps: tuple[Effect, ...]
@@ -123,7 +125,7 @@ class Factorial:
     Parameters
     ----------
     factors
-        Factor to its two levels in words: base, changed.
+        Factor to its two levels in words: changed, base.
     cells, of
         Combinations that ran, out of how many there are.
     effects
@@ -147,8 +149,10 @@ class Ablations:
     ----------
     order_means
         Of every set of factors that can be reached in two or more orders.
+    hyperparameters
+        Of the derived arms: `retuned`, or `frozen` (the base's were kept); each has a study of its own.
     retuned
-        Arm to whether its hyperparameters were tuned anew (else the base's were kept).
+        Arm to the same.
     """
 
     task: str
@@ -165,25 +169,31 @@ class Ablations:
     factorial: Factorial | None
     doses: tuple[Dose, ...]
     children: tuple[Effect, ...]
+    hyperparameters: str
     retuned: Mapping[str, bool]
 
 
 def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:
-    """A study per base arm that has results."""
+    """A study per base arm that has results, and per way of tuning the arms derived from it."""
     task = run.tasks[comparison.task]
-    derived = [arm for arm in run.arms.values() if _runs(arm) and not arm.get("control")]
+    arms = [arm for arm in run.arms.values() if not arm.get("control")]
     children = [
         arm for arm in run.main_arms.values() if arm.get("parent") in run.main_arms and arm.get("changes")
     ]
-    bases = dict.fromkeys(
-        [one["base"] for arm in derived for one in _runs(arm)] + [arm["parent"] for arm in children]
+    groups = dict.fromkeys(
+        [(one["base"], bool(arm.get("retuned"))) for arm in arms for one in _runs(arm)]
+        + [(arm["parent"], True) for arm in children]
     )
     trials = final_trials(run, comparison.task, comparison.protocols[0])
     found = []
-    for base in bases:
-        own = [arm for arm in derived if any(one["base"] == base for one in _runs(arm))]
-        near = [arm for arm in children if arm["parent"] == base]
-        keys = [f"arm:{base}", *(f"arm:{arm['name']}" for arm in (*own, *near))]
+    for base, retuned in groups:
+        own = [
+            arm
+            for arm in arms
+            if bool(arm.get("retuned")) == retuned and any(one["base"] == base for one in _runs(arm))
+        ]
+        near = [arm for arm in children if retuned and arm["parent"] == base]
+        keys = list(dict.fromkeys(f"arm:{name}" for name in (base, *(arm["name"] for arm in (*own, *near)))))
         pairs = [(first, second) for first in keys for second in keys if first != second]
         endpoint = endpoint_of(run, task, trials, keys, pairs, draws=draws)
         if endpoint is None or keys[0] not in endpoint.sample.values:
@@ -196,7 +206,7 @@ def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:
             [arm for arm in near if f"arm:{arm['name']}" in present],
         )
         if study.arms or study.children:
-            found.append(study.result(comparison))
+            found.append(study.result(comparison, "retuned" if retuned else "frozen"))
     return found
 
 
@@ -218,7 +228,7 @@ class _Study:
         self.endpoint, self.base, self.arms, self.children = endpoint, base, arms, children
         self.key = f"arm:{base['name']}"
 
-    def result(self, comparison: Comparison) -> Ablations:
+    def result(self, comparison: Comparison, hyperparameters: str) -> Ablations:
         return Ablations(
             comparison.task,
             comparison.title,
@@ -234,6 +244,7 @@ class _Study:
             self._factorial(),
             self._doses(),
             self._children(),
+            hyperparameters,
             {f"arm:{arm['name']}": bool(arm.get("retuned")) for arm in self.arms},
         )
 
@@ -280,13 +291,15 @@ class _Study:
         )
 
     def _children(self) -> tuple[Effect, ...]:
-        return self._family(
-            "child",
-            [self._row(_changes(arm["changes"]), f"arm:{arm['name']}", self.key) for arm in self.children],
-        )
+        rows = []
+        for arm in self.children:
+            changes = _changes(arm["changes"])
+            weights, factors, _, note = self._row(changes, f"arm:{arm['name']}", self.key)
+            rows.append((weights, factors, self._words(changes, back=False), note))
+        return self._family("child", rows)
 
     def _row(self, changes: Changes, first: str, second: str) -> Row:
-        """The difference first - second, which these changes make."""
+        """What the base's levels of these factors bring: first has them, second does not."""
         factors = _factors(changes)
         together = f"{len(factors)} factors change together: {', '.join(factors)}"
         note = "" if len(factors) == 1 else together
@@ -297,7 +310,8 @@ class _Study:
         ladders = []
         for path in _paths(set(nodes))[:LADDERS_SHOWN]:
             rows = [
-                self._row(after - before, nodes[after], nodes[before]) for before, after in pairwise(path)
+                self._row(before - after, nodes[after], nodes[before])
+                for before, after in pairwise(reversed(path))
             ]
             steps = self._family("step", rows)
             ladders.append(Ladder(tuple(" + ".join(step.factors) for step in steps), steps))
@@ -319,8 +333,8 @@ class _Study:
                 continue
             weights: dict[str, dict[str, float]] = {}
             for path in orders:
-                for before, after in pairwise(path):
-                    own = weights.setdefault(_factors(after - before)[0], {})
+                for before, after in pairwise(reversed(path)):
+                    own = weights.setdefault(_factors(before - after)[0], {})
                     own[nodes[after]] = own.get(nodes[after], 0.0) + 1 / len(orders)
                     own[nodes[before]] = own.get(nodes[before], 0.0) - 1 / len(orders)
             words = f"mean over {len(orders)} orders"
@@ -353,7 +367,7 @@ class _Study:
         effects = [_renamed(effect, "interaction" if len(effect.factors) > 1 else "main") for effect in mains]
         effects.sort(key=lambda effect: -abs(effect.difference.estimate.value or 0.0))
         return Factorial(
-            {name: (self._before(name), next(iter(levels[name]))) for name in names},
+            {name: (next(iter(levels[name])), self._before(name)) for name in names},
             tuple(
                 FactorialCell(_factors(changes), key, estimate(self.endpoint.of(key))[0])
                 for changes, key in cells.items()
@@ -410,23 +424,27 @@ class _Study:
         factors = self.base.get("factors") or {}
         return _text(factors[factor]) if factor in factors else "as in the base"
 
-    def _words(self, changes: Iterable[tuple[str, str]]) -> str:
-        arrow = "\N{RIGHTWARDS ARROW}"
-        return ", ".join(f"{name}: {self._before(name)} {arrow} {value}" for name, value in sorted(changes))
+    def _words(self, changes: Iterable[tuple[str, str]], *, back: bool = True) -> str:
+        """From the changed levels to the base's, or the other way."""
+        words = []
+        for name, value in sorted(changes):
+            ends = (value, self._before(name)) if back else (self._before(name), value)
+            words.append(f"{name}: {ends[0]} \N{RIGHTWARDS ARROW} {ends[1]}")
+        return ", ".join(words)
 
 
 def factorial_design(
     cells: Sequence[set[str]], factors: Sequence[str]
 ) -> tuple[Array, list[tuple[str, ...]]]:
-    """Design matrix (cells, 1 + terms) of main effects and two-way interactions, levels coded -1 and +1.
+    """Design matrix (cells, 1 + terms) of main effects and two-way interactions.
 
     Parameters
     ----------
     cells
-        The factors that are changed in each cell.
+        The factors that are changed in each cell: coded -1 there, +1 elsewhere.
     """
     terms = [(name,) for name in factors] + [tuple(pair) for pair in combinations(factors, 2)]
-    coded = {name: np.array([1.0 if name in cell else -1.0 for cell in cells]) for name in factors}
+    coded = {name: np.array([-1.0 if name in cell else 1.0 for cell in cells]) for name in factors}
     columns = [np.ones(len(cells))]
     columns += [np.prod([coded[name] for name in term], axis=0) for term in terms]
     return np.column_stack(columns), terms
@@ -444,7 +462,7 @@ def effect_weights(design: Array) -> tuple[Array, list[bool]]:
     --------
     >>> design, _ = factorial_design([set(), {"a"}, {"b"}, {"a", "b"}], ["a", "b"])
     >>> effect_weights(design)[0][1].round(12).tolist()
-    [-0.5, 0.5, -0.5, 0.5]
+    [0.5, -0.5, 0.5, -0.5]
     """
     inverse = np.linalg.pinv(design)
     resolution = inverse @ design

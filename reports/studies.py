@@ -71,7 +71,7 @@ def effects_figure(key: str, effects: Sequence[Effect], label: str) -> Figure | 
 
 def study_key(study: Ablations) -> str:
     """Names the figures of one study."""
-    return f"{study.task}-{'-'.join(study.protocols)}-{study.base.partition(':')[2]}"
+    return f"{study.task}-{'-'.join(study.protocols)}-{study.base.partition(':')[2]}-{study.hyperparameters}"
 
 
 def ablation_figures(study: Ablations) -> dict[str, Figure]:

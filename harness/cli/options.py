@@ -121,6 +121,7 @@ def request_from(
     executor: str = "tune",
     address: str = "local",
     keep_models: bool = False,
+    trackers: tuple[str, ...] = (),
 ) -> Request:
     """Turn the values of `suite_options` into a request.
 
@@ -139,6 +140,7 @@ def request_from(
         workers=workers,
         executor=executor,
         address=address,
+        trackers=trackers,
         storage=storage,
         command=shlex.join(["harness", *sys.argv[1:]]),
         keep_models=keep_models,

@@ -81,6 +81,12 @@ def _print(console: Console, outlook: Outlook) -> None:
         _say(console, words)
     for one in outlook.evidence:
         _say(console, _evidence_in_words(one))
+    if (opened := outlook.test_openings).openings:
+        _say(
+            console,
+            f"the test split of this cohort has been opened {counted(opened.openings, 'time')} by "
+            f"{counted(opened.trials, 'trial')} in {counted(opened.runs, 'run')}",
+        )
     for caveat in outlook.caveats:
         _say(console, f"caveat: {caveat}")
     for warning in outlook.warnings:

@@ -38,10 +38,15 @@ from harness.price import this_machine
     is_flag=True,
     help="Keep the weights of final models in their trials' folders, for `harness predict`.",
 )
+@click.option(
+    "--track",
+    "trackers",
+    type=click.Choice(["tensorboard", "mlflow", "wandb"]),
+    multiple=True,
+    help="Show curves and scores in a tracker too; repeatable.  [default: none]",
+)
 @click.option("--report/--no-report", default=True, help="Write the HTML report at the end.")
-def run_all(
-    executor: str, workers: int | None, address: str, keep_models: bool, report: bool, **what: Any
-) -> int:
+def run_all(executor: str, workers: int | None, address: str, report: bool, **what: Any) -> int:
     r"""Run every cell of a suite and write the report.
 
     Given again, it goes on where it stopped: no finished trial is repeated. Exit status 0: every
@@ -59,6 +64,5 @@ def run_all(
         workers=workers or int(this_machine().cpus),
         executor=executor,
         address=address,
-        keep_models=keep_models,
     )
     return run_request(request, report=report)

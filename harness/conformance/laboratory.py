@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any
 
 import harness
-from harness.conformance.worker import is_test_file
 from harness.plan import Plan
 from harness.request import Request
 from harness.resources import TrialResources
@@ -28,6 +27,7 @@ from harness.suite import parse_suite
 from harness.trial import make_payload
 from registry.catalog import Catalogue
 from registry.contracts import CohortProgress, InputError, SplitSize
+from registry.contracts.domain import is_test_file
 
 #: Two seeds, so that what a seed changes can be seen.
 SEEDS = (0, 1)
@@ -216,6 +216,7 @@ class Laboratory:
             run=self.folder / place / "run",
             cache=self.cache(place),
             cohort_folder=self.closed_cohort if test_is_closed else self.cohort,
+            test_folder=None if test_is_closed else self.cohort,
             plugins=self.plugins,
             artifact=artifact,
             draw=None,

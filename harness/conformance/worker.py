@@ -12,7 +12,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -21,21 +20,10 @@ from typing import Any
 
 import harness.trial
 from harness.door import CLOSED_SPLIT_EVENT, ProgressLog
+from registry.contracts.domain import is_test_file
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _SYSTEM_FOLDERS = (Path("/dev"), Path("/proc"), Path("/sys"))
-_TEST_NAME = re.compile(r"(^|[^a-z])test([^a-z]|$)")
-
-
-def is_test_file(path: Path) -> bool:
-    """Whether a file of a cohort belongs to the test split, by the names on its path inside the cohort.
-
-    Examples
-    --------
-    >>> [is_test_file(Path(name)) for name in ("paired/test/scans.npy", "labelled-test.npz", "latest.npz")]
-    [True, True, False]
-    """
-    return any(_TEST_NAME.search(part.lower()) for part in path.parts)
 
 
 class Watch:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from registry.contracts.artifact import Artifact
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 CohortProgress = Callable[[int, int, str], None]
 #: A line of `harness doctor`: name, whether it is well, what was found, and the mend where it is not.
 Check = tuple[str, bool, str, str]
+
+
+_TEST_NAME = re.compile(r"(^|[^a-z])test([^a-z]|$)")
+
+
+def is_test_file(path: PurePath) -> bool:
+    """Whether a file of a cohort belongs to the test split, by the names on its path inside the cohort.
+
+    Examples
+    --------
+    >>> [is_test_file(Path(name)) for name in ("paired/test/scans.npy", "labelled-test.npz", "latest.npz")]
+    [True, True, False]
+    """
+    return any(_TEST_NAME.search(part.lower()) for part in path.parts)
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,24 @@ class Domain(abc.ABC):
         DataError
             If a file is corrupt or missing, or a patient is in two splits.
         """
+
+    def learning_files(self, folder: Path) -> Mapping[str, Path | bytes]:
+        """What of a verified cohort learning needs: no file of a test split, no index of its records.
+
+        Workers that pretrain, tune or fit get a folder with these files and nothing else; `open_split` must
+        find train and validation in it. By default all files are in it but those on whose path `test` is a
+        word; an index that names test records is to be given as other bytes.
+
+        Returns
+        -------
+        Mapping
+            Names within the folder to the files that they stand for, or to their content.
+        """
+        return {
+            path.relative_to(folder).as_posix(): path
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and not is_test_file(path.relative_to(folder))
+        }
 
     @abc.abstractmethod
     def open_split(self, folder: Path, part: str, split: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,7 +73,13 @@ class DxaDomain(Domain):
 
             for name in sorted(unknown):
                 require_network(name)
-        return checked.model_dump()
+        settings = checked.model_dump()
+        named = checked.composition_calibration
+        if isinstance(named, str) and named not in ("package", "raw"):
+            from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+
+            settings["composition_calibration"] = asdict(read_calibration(Path(named)))
+        return settings
 
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
         """Understand a suite's `[cohort]` table; nothing is made."""
@@ -120,6 +127,13 @@ class DxaDomain(Domain):
         from registry.dxa.cohort.store import open_split  # noqa: PLC0415
 
         return open_split(folder, part, split)
+
+    def learning_files(self, folder: Path) -> Mapping[str, Path | bytes]:
+        """Train and validation, and a manifest that knows of nothing else."""
+        from registry.dxa.cohort.manifest import MANIFEST_NAME, without_test_records  # noqa: PLC0415
+
+        files = super().learning_files(folder)
+        return {**files, MANIFEST_NAME: without_test_records(folder)}
 
     def with_patients(self, view: Split, patients: Set[str]) -> Any:
         """The scans of these patients alone."""

@@ -157,7 +157,7 @@ def test_calibration_prices_a_suite_and_leaves_nothing_else(tmp_path: Path) -> N
     assert outlook.counts["done"] == outlook.counts["cached"] == 0
     assert any(line.startswith("final whitened_components / stroke seed 0: ") for line in said)
     assert not request.output.exists()
-    assert {path.name for path in request.cache.iterdir()} == {"cohorts", FILE}
+    assert {path.name for path in request.cache.iterdir()} == {"cohorts", "learning", FILE}
     said.clear()
     calibrate(request, say=said.append)
     assert said == []  # everything has been timed

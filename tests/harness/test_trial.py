@@ -70,7 +70,7 @@ def test_the_test_split_opens_once(tmp_path: Path) -> None:
         def open_split(self, folder: Path, part: str, split: str) -> Any:
             opened.append((part, split))
 
-    door = Door(Spy(), tmp_path)
+    door = Door(Spy(), tmp_path / "learning", test=tmp_path)
     door.open_test("labelled")
     with pytest.raises(TestSplitClosedError, match="has been opened already"):
         door.open_test("labelled")
@@ -131,7 +131,8 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
         arm=chosen.arm,
         run=request.output,
         cache=request.cache,
-        cohort_folder=prepared.cohort.folder,
+        cohort_folder=prepared.learning_folder(0),
+        test_folder=prepared.folder(0) if chosen.stage == "final" else None,
         plugins=request.plugins,
         artifact=None,
         draw=chosen.draw,

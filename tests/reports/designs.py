@@ -165,9 +165,10 @@ class DesignRecords(Records):
                 | {
                     "name": one.name,
                     "title": one.name,
-                    "parent": None,
-                    "changes": {},
-                    "strategy": one.base,
+                    "parent": one.base,
+                    "changes": one.changes,
+                    # a strategy that breaks the physics stands for itself
+                    "strategy": one.name if one.control == "broken_physics" else one.base,
                     "ablation": ablation,
                     "control": one.control,
                     "retuned": one.retuned,

@@ -18,7 +18,8 @@ CELLS = [{name for name, bit in zip(FACTORS, bits, strict=True) if bit} for bits
 def test_effects_of_a_published_factorial() -> None:
     """Box, Hunter & Hunter, chapter 5, question 19, as worked out at learnche.org/pid: 12.5, 1.5, -14.5."""
     discharge = {"": 5, "c": 30, "t": 6, "ct": 33, "s": 4, "cs": 3, "ts": 5, "cts": 4}
-    values = [discharge["".join(name for name in FACTORS if name in cell)] for cell in CELLS]
+    # the base has every factor high; changed ones are low
+    values = [discharge["".join(name for name in FACTORS if name not in cell)] for cell in CELLS]
     design, terms = factorial_design(CELLS, FACTORS)
     weights, estimable = effect_weights(design)
     effects = dict(zip(terms, (weights @ values)[1:], strict=True))
@@ -31,7 +32,7 @@ def test_effects_match_ordinary_least_squares_with_seeds_as_blocks() -> None:
     values = rng.normal(size=(4, 8))  # seeds x cells
     design, terms = factorial_design(CELLS, FACTORS)
     found = effect_weights(design)[0] @ values.mean(0)
-    coded = {name: [1.0 if name in cell else -1.0 for cell in CELLS] * 4 for name in FACTORS}
+    coded = {name: [-1.0 if name in cell else 1.0 for cell in CELLS] * 4 for name in FACTORS}
     frame = pd.DataFrame({"y": values.ravel(), "seed": np.repeat(np.arange(4), 8), **coded})
     fit = ols("y ~ (c + t + s) ** 2 + C(seed)", frame).fit()
     expected = [2 * fit.params[":".join(term)] for term in terms]

@@ -113,7 +113,7 @@ def test_ablations_show_every_view(run: Run, analyses: Analyses) -> None:
         ("perceptual_weight", "r_image_weight"),
     }
     r_image = removal["r_image_weight",]
-    assert r_image.attributable and r_image.label == "r_image_weight: 0.05 → 0.0"
+    assert r_image.attributable and r_image.label == "r_image_weight: 0.0 → 0.05"
     assert not removal["perceptual_weight", "r_image_weight"].attributable
     assert "change together" in removal["perceptual_weight", "r_image_weight"].note
     assert r_image.difference.verdict == "better"  # the base is better than the arm without it
@@ -152,7 +152,7 @@ def test_the_orders_of_a_full_factorial_give_shapley_values(analyses: Analyses) 
     for effect in three.effects:
         (factor,) = effect.factors
         expected = sum(
-            {0: 1 / 3, 1: 1 / 6, 2: 1 / 3}[len(names)] * (cells[names | {factor}] - value)
+            {0: 1 / 3, 1: 1 / 6, 2: 1 / 3}[len(names)] * (value - cells[names | {factor}])
             for names, value in cells.items()
             if factor not in names
         )
@@ -164,13 +164,14 @@ def test_the_factorial_finds_the_effects_that_were_put_in(analyses: Analyses) ->
     assert one.factorial is not None
     assert (len(one.factorial.cells), one.factorial.of, one.factorial.not_estimable) == (8, 8, ())
     effects = {effect.factors: effect for effect in one.factorial.effects}
-    assert effects["r_image_weight",].difference.verdict == "worse"
+    assert effects["r_image_weight",].difference.verdict == "better"
+    assert one.factorial.factors["r_image_weight"] == ("0.0", "0.05")
     assert effects["augment",].difference.verdict == "inconclusive"
     assert {effect.kind for effect in one.factorial.effects} == {"main", "interaction"}
     cells = {cell.changed: cell.estimate.value or 0 for cell in one.factorial.cells}
     changed = [value for names, value in cells.items() if "r_image_weight" in names]
     kept = [value for names, value in cells.items() if "r_image_weight" not in names]
-    expected = np.mean(changed) - np.mean(kept)
+    expected = np.mean(kept) - np.mean(changed)
     assert effects["r_image_weight",].difference.estimate.value == pytest.approx(expected)
     sizes = [abs(effect.difference.estimate.value or 0) for effect in one.factorial.effects]
     assert sizes == sorted(sizes, reverse=True)
@@ -201,7 +202,7 @@ def test_controls_come_out_as_they_must(analyses: Analyses) -> None:
         "shuffled_labels": True,
         "broken_physics": True,
     }
-    assert found["aa"].against == "arm:dxa_vae"
+    assert found["aa"].against == found["broken_physics"].against == "arm:dxa_vae"
     assert "seeds not shared" not in found["shuffled_labels"].resampled
     assert found["shuffled_labels"].against == "baseline:mean"
 

@@ -127,6 +127,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path}: {describe(error)}", mend=_REBUILD) from error
 
 
+def without_test_records(folder: Path) -> bytes:
+    """The manifest of a folder with neither counts nor files of its test splits, as text."""
+    manifest = read_manifest(folder)
+    parts = {
+        part: {split: record for split, record in splits.items() if split != "test"}
+        for part, splits in manifest.parts.items()
+    }
+    return manifest.model_copy(update={"parts": parts}).model_dump_json(indent=1).encode() + b"\n"
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``cohort.json`` in one step."""
     write_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1).encode() + b"\n")

@@ -13,9 +13,9 @@ from harness.conformance import Finding, examine
 from harness.conformance.finding import Findings
 from harness.conformance.laboratory import Observation
 from harness.conformance.shared import judge_resources
-from harness.conformance.worker import is_test_file
 from harness.resources import Resources
 from registry.contracts import InputError
+from registry.contracts.domain import is_test_file
 from tests.harness.conformance import offenders
 from tests.harness.digits_run import PLUGIN, ROOT, harness
 

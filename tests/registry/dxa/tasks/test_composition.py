@@ -1,7 +1,11 @@
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 
 from registry.contracts import DataError, InputError
+from registry.dxa.bodycomp.calibration import committed_calibration, write_calibration
+from registry.dxa.domain import DxaDomain
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks import composition
 from registry.dxa.tasks.composition import (
@@ -14,6 +18,7 @@ from registry.dxa.tasks.composition import (
     measure_scans,
     to_scanner_grid,
 )
+from registry.dxa.tasks.generated import exhibits
 from registry.dxa.tasks.reconstruction import Reconstruction
 from registry.dxa.training.scans import load_scans, reduce_scan
 from tests.registry.dxa.stand_in import context_for, open_split
@@ -93,6 +98,54 @@ def test_real_scans_are_refused_without_a_calibration(tmp_path, real):
     split.simulated = False
     with pytest.raises(InputError, match="not calibrated"):
         judge(context_for(Reconstruction(), tmp_path), split, real, real, part="pretraining")
+
+
+def imported(**changes):
+    """A split of a real cohort, which knows nothing of its subjects' composition."""
+    split = open_split("pretraining", "test")
+    split.simulated = False
+
+    def unknown(names):
+        raise DataError("no such column", mend="none")
+
+    split.measures = unknown
+    return split
+
+
+def test_real_scans_are_compared_raw_or_with_a_calibration_of_their_own(tmp_path, real):
+    package = committed_calibration()
+    write_calibration(replace(package, simulated=False, source="phantoms"), tmp_path / "own.json")
+    settings = DxaDomain().check_settings({"composition_calibration": str(tmp_path / "own.json")})
+    assert settings["composition_calibration"]["source"] == "phantoms"
+    assert DxaSettings(**settings) == DxaSettings(**DxaDomain().check_settings(settings))
+    found = {}
+    for name, calibration in (("own", settings["composition_calibration"]), ("raw", "raw")):
+        context = context_for(Reconstruction(), tmp_path, settings={"composition_calibration": calibration})
+        found[name] = judge(context, imported(), real, real.copy(), part="pretraining")
+        assert not any(key.startswith(TRUE) for key in found[name].targets)
+    raw, own = (found[name].targets["total_fat_kg"] for name in ("raw", "own"))
+    line = package.slopes["total_fat_kg"], package.intercepts["total_fat_kg"]
+    np.testing.assert_allclose(own, line[0] * raw + line[1])
+
+
+def test_a_calibration_on_simulated_subjects_is_refused_for_real_scans(tmp_path, real):
+    settings = {"composition_calibration": asdict(committed_calibration())}
+    with pytest.raises(InputError, match="not calibrated") as error:
+        judge(
+            context_for(Reconstruction(), tmp_path, settings=settings),
+            imported(), real, real, part="pretraining",
+        )  # fmt: skip
+    assert "'raw'" in error.value.mend
+
+
+def test_exhibits_of_a_cohort_without_masses_are_chosen_by_attenuation(real):
+    chosen = exhibits(imported(), real, lambda index: real[index])
+    attenuation = real[:, 0].sum((1, 2))
+    scans = [one.facts["scan"] for one in chosen]
+    assert scans == [
+        open_split("pretraining", "test").scan_ids[np.argsort(attenuation)[k]] for k in (0, 4, 7)
+    ]
+    assert "attenuation" in chosen[0].rule
 
 
 @pytest.mark.parametrize("reduction", [1, 2, 3, 6])

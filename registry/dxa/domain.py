@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,13 +72,7 @@ class DxaDomain(Domain):
 
             for name in sorted(unknown):
                 require_network(name)
-        settings = checked.model_dump()
-        named = checked.composition_calibration
-        if isinstance(named, str) and named not in ("package", "raw"):
-            from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
-
-            settings["composition_calibration"] = asdict(read_calibration(Path(named)))
-        return settings
+        return checked.model_dump()
 
     def cohort(self, declaration: Mapping[str, Any], cache: Path) -> CohortReference:
         """Understand a suite's `[cohort]` table; nothing is made."""

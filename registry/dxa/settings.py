@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,9 +41,7 @@ class DxaSettings(BaseModel):
         How many scans of a split have their body composition analysed, evenly spaced and the same for every
         arm; all where not given. An analysis takes about 0.1 s.
     composition_calibration
-        Of the analyser: `package` (simulated scans alone), `raw` (none: R² means what it says, masses are
-        not in kilograms of anything), or the file that `harness bodycomp calibrate` wrote for the scans'
-        scanner; its content becomes part of the settings.
+        Of the analyser: that of the `cohort`, or none (`raw`): R² means what it says, masses have no unit.
     mesh_backend
         What computes on meshes: `torch`, `kaolin`, or `auto` (kaolin where it is usable).
     point_encoder
@@ -81,7 +79,7 @@ class DxaSettings(BaseModel):
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
     analysed_scans: Annotated[int, Field(ge=2)] | None = None
-    composition_calibration: str | dict[str, Any] = "package"
+    composition_calibration: Literal["cohort", "raw"] = "cohort"
     mesh_backend: Literal["auto", "kaolin", "torch"] = "auto"
     point_encoder: Literal["pointnet2", "pointnet"] = "pointnet2"
     mesh_points: Annotated[int, Field(ge=0)] = 512

@@ -103,7 +103,7 @@ def judge(context: TrialContext, split: ScanSplit, real: Scans, generated: Scans
     settings = DxaSettings(**context.settings)
     chosen = chosen_scans(len(real), settings.analysed_scans)
     measured = [
-        _spread(measure_scans(scans[chosen], settings, simulated=split.simulated), chosen, len(real))
+        _spread(measure_scans(scans[chosen], settings, split), chosen, len(real))
         for scans in (real, generated)
     ]
     target, predicted = measured
@@ -124,11 +124,19 @@ def judge(context: TrialContext, split: ScanSplit, real: Scans, generated: Scans
     return Judgement(targets, predictions, _fallbacks(context, part, targets, predictions))
 
 
-def measure_scans(scans: Scans, settings: DxaSettings, *, simulated: bool) -> Matrix:
-    """(n, 13) measures of (n, 6, height, width) counts; NaN where a scan cannot be analysed."""
+def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matrix:
+    """(n, 13) measures of (n, 6, height, width) counts; NaN where a scan cannot be analysed.
+
+    The calibration is the one that comes with the cohort of `split`; the package's own for simulated scans.
+
+    Raises
+    ------
+    InputError
+        If the scans are real and their cohort has no calibration.
+    """
     from registry.dxa.bodycomp import analyse  # noqa: PLC0415 - compiles when it is first used
 
-    calibration = calibration_of(settings, simulated=simulated)
+    calibration = _calibration(settings, split)
     used = "raw" if calibration is None else calibration.fingerprint
     rows = []
     for scan in scans:
@@ -144,29 +152,19 @@ def measure_scans(scans: Scans, settings: DxaSettings, *, simulated: bool) -> Ma
     return np.array(rows).reshape(-1, len(MEASURES))
 
 
-def calibration_of(settings: DxaSettings, *, simulated: bool) -> Calibration | None:
-    """The analyser's calibration that a suite asks for; `None` for raw measures.
-
-    Raises
-    ------
-    InputError
-        If the scans are not simulated and the calibration is missing or was fitted to simulated subjects.
-    """
+def _calibration(settings: DxaSettings, split: ScanSplit) -> Calibration | None:
+    """That of the cohort, the package's for simulated scans; `None` where raw measures are asked for."""
     from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
-    from registry.dxa.bodycomp.calibration import Calibration  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
 
-    asked = settings.composition_calibration
-    if asked == "raw":
+    if settings.composition_calibration == "raw":
         return None
+    given = None if split.calibration is None else read_calibration(split.calibration)
     try:
-        given = Calibration(**asked) if isinstance(asked, dict) else None
-        return calibration_for(given, simulated=simulated)
+        return calibration_for(given, simulated=split.simulated)
     except InputError as error:
-        raise InputError(
-            error.message,
-            mend=f"{error.mend}; then name the file as 'composition_calibration' in [settings], or choose "
-            "'raw' there to compare without units",
-        ) from error
+        mend = f"{error.mend}; or set composition_calibration = 'raw' in [settings] to compare without units"
+        raise InputError(error.message, mend=mend) from error
 
 
 def to_scanner_grid(scan: Scans, reduction: int) -> Scans:
@@ -235,7 +233,7 @@ def _training_means(context: TrialContext, part: str) -> dict[str, float]:
     train = context.open_split(part, "train")
     scans = load_scans(train, settings.scan_reduction)
     chosen = chosen_scans(len(scans), settings.analysed_scans)
-    measured = measure_scans(scans[chosen], settings, simulated=train.simulated)
+    measured = measure_scans(scans[chosen], settings, train)
     means = dict(zip(MEASURES, np.nanmean(measured, axis=0).tolist(), strict=True))
     means[CLOSURE] = float(np.nanmean(closure_kg(measured)))
     truth = truth_of(train)

@@ -22,7 +22,6 @@ from registry.contracts import (
 from registry.dxa.bodycomp.precision import committed_precision
 from registry.dxa.cohort.measures import COMPOSITION
 from registry.dxa.imaging import CHANNELS, GRID, PHASES
-from registry.dxa.imaging.channels import OFFSET_COUNTS
 from registry.dxa.imaging.r_image import r_image
 from registry.dxa.tasks.composition import CLOSURE, MEASURES, TRUE, judge
 from registry.dxa.tasks.image_metrics import CONVENTION, means, score_channels, score_scans
@@ -140,15 +139,6 @@ def composition_layouts(
     )
 
 
-def _body_sizes(split: ScanSplit, real: Scans) -> tuple[NDArray[np.float64], str, str]:
-    """What exhibits are chosen by: true body mass, or attenuation where a cohort does not know it."""
-    try:
-        return load_measures(split, [_EXHIBIT_MEASURE])[:, 0], "true total body mass", "kg"
-    except DataError:
-        attenuation = (real[:, 0] - OFFSET_COUNTS).sum((1, 2), dtype=np.float64)
-        return attenuation / 1e6, "total attenuation", "million counts"
-
-
 def _margins(prefix: str = "") -> dict[str, float]:
     """.01 of R² and its kin; of errors in a unit what repeat scans of one subject differ by (RMS-SD)."""
     repeat = committed_precision()
@@ -204,7 +194,7 @@ def exhibits(
     generate: Callable[[NDArray[np.int64]], Scans],
     facts: Mapping[str, str] | None = None,
 ) -> Sequence[Exhibit]:
-    """Scans at fixed quantiles of true body mass: the real one, the generated one, errors of six channels, R.
+    """Scans at fixed quantiles of size: the real one, the generated one, errors of six channels, R.
 
     Parameters
     ----------
@@ -217,7 +207,7 @@ def exhibits(
     """
     if not len(split.scan_ids):
         raise DataError("the split has no scans", mend="declare a cohort with scans in every split")
-    sizes, rule, unit = _body_sizes(split, real)
+    sizes, what, unit = _sizes(split, real)
     order = np.argsort(sizes, kind="stable")
     chosen = {name: int(order[round(q * (len(order) - 1))]) for name, q in _EXHIBIT_QUANTILES.items()}
     generated = generate(np.array(list(chosen.values())))
@@ -225,17 +215,25 @@ def exhibits(
         Exhibit(
             key=f"mass-{name}",
             title=f"{name.capitalize()} patient",
-            rule=f"test scan at the {_EXHIBIT_QUANTILES[name]:.0%} quantile of {rule}",
+            rule=f"test scan at the {_EXHIBIT_QUANTILES[name]:.0%} quantile of {what}",
             panels=_panels(real[index], generated[place]),
             pixel_aspect=GRID.row_spacing_cm / GRID.column_spacing_cm,
             facts={
-                rule: f"{sizes[index]:.1f} {unit}",
+                what: f"{sizes[index]:.1f} {unit}",
                 "scan": str(split.scan_ids[index]),
                 **(facts or {}),
             },
         )
         for place, (name, index) in enumerate(chosen.items())
     ]
+
+
+def _sizes(split: ScanSplit, real: Scans) -> tuple[NDArray[np.float64], str, str]:
+    """What exhibits are chosen by, its name and unit: true mass, or attenuation where nobody weighed."""
+    try:
+        return load_measures(split, [_EXHIBIT_MEASURE])[:, 0], "true total body mass", "kg"
+    except DataError:
+        return real[:, 0].mean((1, 2), dtype=np.float64), "mean of the real scan's air_hi", "counts"
 
 
 def _composition_rows(prefix: str = "") -> tuple[Row, ...]:

@@ -174,7 +174,7 @@ class PseudoDxa(Task):
         settings = DxaSettings(**context.settings)
         target = np.full((len(real), len(MEASURES)), np.nan)
         chosen = chosen_scans(len(real), settings.analysed_scans)
-        target[chosen] = measure_scans(real[chosen], settings, simulated=split.simulated)
+        target[chosen] = measure_scans(real[chosen], settings, split)
         predicted = model.predict(vertices)
         targets = {**_named(target), CLOSURE: closure_kg(target)}
         predictions = {**_named(predicted), CLOSURE: closure_kg(predicted)}
@@ -195,7 +195,7 @@ def _analysed(context: TrialContext, split: PairedSplit, *, every: bool = False)
     settings = DxaSettings(**context.settings)
     vertices, real = _load(context, split)
     chosen = chosen_scans(len(real), None if every else settings.analysed_scans)
-    measured = measure_scans(real[chosen], settings, simulated=split.simulated)
+    measured = measure_scans(real[chosen], settings, split)
     known = np.isfinite(measured).all(1)
     return vertices[chosen][known], measured[known]
 

@@ -32,6 +32,8 @@ class DxaSettings(BaseModel):
         ceil(height / 32) x ceil(width / 32) pixels (10,240 = 5 x 4 x 512 at 150 x 109).
     pretraining_steps, pretraining_batch_size
         Length of a pretraining, and scans per step.
+    precision
+        Number format in which networks run while they are trained; sums of losses stay in single.
     compiled
         Whether autoencoders train through torch.compile: equal up to rounding, worth its minute of
         compilation where a training takes many.
@@ -75,6 +77,7 @@ class DxaSettings(BaseModel):
     latent_size: Count = 128
     pretraining_steps: Count = 480
     pretraining_batch_size: Count = 8
+    precision: Literal["float32", "bfloat16"] = "float32"
     compiled: bool = False
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8

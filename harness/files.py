@@ -17,6 +17,8 @@ from registry.contracts import InputError
 
 #: What a storage that cannot take one more byte answers.
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+#: What the system answers where writing is not allowed; in code of others it may mean anything.
+FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 #: Names the folder of cohorts and weights.
 CACHE_VARIABLE = "HARNESS_CACHE"
 #: Ends the name of a folder that is being written.
@@ -166,11 +168,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def storage_guard(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into one message a person can act on."""
+    """Turn a full, read-only or forbidden disk into one message a person can act on."""
     try:
         yield
     except OSError as error:
-        if error.errno in STORAGE_ERRORS:
+        if error.errno in STORAGE_ERRORS | FORBIDDEN:
             raise storage_error(error, path) from error
         raise
 
@@ -178,6 +180,11 @@ def storage_guard(path: Path) -> Iterator[None]:
 def storage_error(error: OSError, path: Path | None = None) -> StorageError:
     """The message for a disk that takes no more."""
     place = error.filename or path or "the disk"
+    if error.errno in FORBIDDEN:
+        return StorageError(
+            f"{place} cannot be written: {os.strerror(error.errno)}",
+            mend="let this user write there, or choose another --output or --cache",
+        )
     return StorageError(
         f"{place} cannot be written: {os.strerror(error.errno or errno.ENOSPC)}",
         mend="free some space (or choose another --output or --cache) and give the same command again; "

@@ -66,8 +66,12 @@ class Journal:
         with storage_guard(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(path.parent)
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            _cut_torn_line(self._handle)
+            try:
+                self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+                _cut_torn_line(self._handle)
+            except OSError:
+                os.close(self._lock)
+                raise
 
     def __enter__(self) -> Journal:
         return self

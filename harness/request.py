@@ -30,6 +30,8 @@ class Request:
         Where trials run: `tune` or `inline`; for `tune` on which Ray.
     storage
         URI of an object store through which nodes get and give everything; `None`: they share the folders.
+    trackers
+        Experiment trackers that are shown curves and scores.
     command
         The command as given, for the provenance.
     """
@@ -42,6 +44,7 @@ class Request:
     executor: str = "tune"
     address: str = "local"
     storage: str | None = None
+    trackers: tuple[str, ...] = ()
     command: str = ""
 
 
@@ -58,6 +61,7 @@ def write_request(request: Request) -> None:
             "executor": request.executor,
             "address": request.address,
             "storage": request.storage,
+            "trackers": request.trackers,
             "command": request.command,
         },
     )
@@ -89,6 +93,7 @@ def read_request(folder: Path) -> Request:
             executor=told["executor"],
             address=told["address"],
             storage=told.get("storage"),
+            trackers=tuple(told.get("trackers", ())),
             command=told["command"],
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -16,7 +16,7 @@ from harness import records
 from harness.decisions import recorded_proposals
 from harness.evidence import evidence_of, warnings_of
 from harness.executors import Event, Executor
-from harness.files import StorageError, digest_of, utc_now
+from harness.files import StorageError, digest_of, storage_guard, utc_now
 from harness.journal import Journal, check_free, read_journal
 from harness.labels import check_domain, check_enough
 from harness.learning_view import learning_view
@@ -154,7 +154,8 @@ def run_suite(
     check_free(run.root)
     for warning in warnings_of(evidence_of(plan)):
         display.note(warning)
-    sizes = _prepare_cohorts(prepared, display)
+    with storage_guard(request.cache):
+        sizes = _prepare_cohorts(prepared, display)
     check_enough(plan, sizes)
     facts = records.RunFacts(
         prepared.domain,

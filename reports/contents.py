@@ -107,6 +107,20 @@ class Contents:
         shown = sum(len(block.exhibits[0]) for block in self.blocks)
         return checklists(self.run, self.comparisons, self.warnings, shown)
 
+    @cached_property
+    def margins(self) -> list[str]:
+        """The margins that stand behind the tables, each once, in words."""
+        found = dict.fromkeys(
+            f"{one.title}, {statistic.label}: \N{PLUS-MINUS SIGN}{difference.margin:g} {line.unit}".rstrip()
+            for one in self.comparisons
+            for table in one.tables
+            for statistic in table.statistics
+            for contrast in statistic.contrasts
+            for line, difference in zip(statistic.lines, contrast.differences, strict=True)
+            if difference is not None and difference.margin is not None
+        )
+        return list(found)
+
     @property
     def flow(self) -> list[Flow]:
         """The way of the test scans into the tables."""

@@ -14,6 +14,7 @@ from harness.cli import INCOMPLETE, INTERRUPTED
 from harness.cli.tables import print_summary
 from harness.progress import make_display
 from harness.run import run_suite
+from registry.contracts import InputError
 
 if TYPE_CHECKING:
     from harness.executors import Executor
@@ -54,11 +55,16 @@ def run_request(request: Request, *, report: bool, only_failed: bool = False) ->
 
 def _executor(request: Request) -> Executor:
     if request.executor == "inline":
+        if request.trackers:
+            raise InputError(
+                f"--track {request.trackers[0]} works through Ray, not with --executor inline",
+                mend="leave out one of them",
+            )
         from harness.executors.inline import InlineExecutor  # noqa: PLC0415
 
         return InlineExecutor()
     from harness.executors.nodes import Requirements  # noqa: PLC0415 - Ray only where it is used
-    from harness.executors.tune import TuneExecutor  # noqa: PLC0415
+    from harness.executors.tune import Tracking, TuneExecutor  # noqa: PLC0415
 
     shared = (request.output.resolve(), request.cache) if request.storage is None else ()
     return TuneExecutor(
@@ -66,6 +72,9 @@ def _executor(request: Request) -> Executor:
         workers=request.workers,
         address=request.address,
         required=Requirements(request.plugins, shared, request.storage),
+        tracking=Tracking(
+            request.trackers, request.output.resolve() / "tracking", f"harness-{request.suite.name}"
+        ),
     )
 
 

@@ -120,6 +120,7 @@ def request_from(
     workers: int = 1,
     executor: str = "tune",
     address: str = "local",
+    trackers: tuple[str, ...] = (),
 ) -> Request:
     """Turn the values of `suite_options` into a request.
 
@@ -138,6 +139,7 @@ def request_from(
         workers=workers,
         executor=executor,
         address=address,
+        trackers=trackers,
         storage=storage,
         command=shlex.join(["harness", *sys.argv[1:]]),
     )

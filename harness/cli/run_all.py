@@ -33,8 +33,17 @@ from harness.price import this_machine
     metavar="auto|local|HOST:PORT",
     help="A Ray cluster to join instead of this machine.",
 )
+@click.option(
+    "--track",
+    "trackers",
+    type=click.Choice(["tensorboard", "mlflow", "wandb"]),
+    multiple=True,
+    help="Show curves and scores in a tracker too; repeatable.  [default: none]",
+)
 @click.option("--report/--no-report", default=True, help="Write the HTML report at the end.")
-def run_all(executor: str, workers: int | None, address: str, report: bool, **what: Any) -> int:
+def run_all(
+    executor: str, workers: int | None, address: str, trackers: tuple[str, ...], report: bool, **what: Any
+) -> int:
     r"""Run every cell of a suite and write the report.
 
     Given again, it goes on where it stopped: no finished trial is repeated. Exit status 0: every
@@ -48,6 +57,10 @@ def run_all(executor: str, workers: int | None, address: str, report: bool, **wh
       harness run-all --suite mine.toml --plugin my_strategy.py --executor inline
     """
     request = request_from(
-        **what, workers=workers or int(this_machine().cpus), executor=executor, address=address
+        **what,
+        workers=workers or int(this_machine().cpus),
+        executor=executor,
+        address=address,
+        trackers=trackers,
     )
     return run_request(request, report=report)

@@ -22,6 +22,8 @@ class Feed:
         pool would never grow. Warm-up trials wait until all of them run, so every process exists.
     group
         Under which name warm-up trials sign in.
+    tracked
+        Whether curves are wanted as results of their own.
 
     Attributes
     ----------
@@ -31,7 +33,7 @@ class Feed:
 
     _feeds: dict[int, Feed] = {}  # noqa: RUF012 - shared on purpose
 
-    def __init__(self, *, warm_up: int, group: str) -> None:
+    def __init__(self, *, warm_up: int, group: str, tracked: bool = False) -> None:
         self.ended: queue.Queue[tuple[str, dict[str, Any]] | BaseException] = queue.Queue()
         self.number = len(self._feeds)
         self._feeds[self.number] = self
@@ -41,6 +43,7 @@ class Feed:
         self._closed = False
         self._warm_up = self._warm_up_left = warm_up
         self._group = group
+        self._tracked = tracked
 
     @classmethod
     def numbered(cls, number: int) -> Feed:
@@ -76,7 +79,7 @@ class Feed:
                 return {**warm_up, "resources": resources}
             key, payload, resources = self._waiting.popleft()
             self._running[trial_id] = key
-            return {"payload": payload, "resources": resources}
+            return {"payload": payload, "resources": resources, "tracked": self._tracked}
 
     def give_back(self, trial_id: str, outcome: dict[str, Any]) -> None:
         """Called by the Tuner: `trial_id` is over."""

@@ -9,6 +9,7 @@ Ray reads its environment when it is imported, so this module imports it late.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import logging
@@ -53,6 +54,37 @@ TEMPORARY = Path("/tmp")  # noqa: S108
 OBJECT_STORE_BYTES = 100 * 2**20
 
 
+@dataclasses.dataclass(frozen=True)
+class Tracking:
+    """Experiment trackers.
+
+    Parameters
+    ----------
+    names
+        `tensorboard`, `mlflow`, `wandb`.
+    folder
+        Where they write.
+    experiment
+        What they call the run.
+    """
+
+    names: tuple[str, ...] = ()
+    folder: Path = Path()
+    experiment: str = ""
+
+    def check(self) -> None:
+        """Raise `WorkersUnavailableError` if the package of one is not installed."""
+        if self.names:
+            trackers = importlib.import_module("harness.executors.trackers")
+            for name in self.names:
+                trackers.check_installed(name)
+
+    def made(self) -> list[Any]:
+        """Ray's callbacks."""
+        trackers = importlib.import_module("harness.executors.trackers")
+        return list(trackers.make_trackers(self.names, self.folder, experiment=self.experiment))
+
+
 class TuneExecutor:
     """Runs trials on Ray.
 
@@ -66,6 +98,8 @@ class TuneExecutor:
         `local` starts a Ray of its own on loopback; `auto` or `host:port` joins a cluster.
     required
         What every node of a cluster must have.
+    tracking
+        Experiment trackers to hand curves and scores to.
     """
 
     def __init__(
@@ -75,6 +109,7 @@ class TuneExecutor:
         workers: int,
         address: str = "local",
         required: Requirements | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
         self.capacity = 1
         self.slots = 1
@@ -83,6 +118,7 @@ class TuneExecutor:
         self._workers = workers
         self._address = address
         self._required = required or Requirements()
+        self._tracking = tracking or Tracking()
         self._feed: Feed | None = None
         self._thread: threading.Thread | None = None
         self._folder: Path | None = None
@@ -100,13 +136,18 @@ class TuneExecutor:
         self._folder = session_folder()
         try:
             self._start_ray()
+            self._tracking.check()
         except BaseException:
             self.stop()
             raise
         self.capacity = self.slots + 1  # one in waiting, so that no slot waits for the driver
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots + 2)
         warm_up = min(self.slots, trials)
-        self._feed = Feed(warm_up=warm_up if warm_up > 1 else 0, group=self._folder.name)
+        self._feed = Feed(
+            warm_up=warm_up if warm_up > 1 else 0,
+            group=self._folder.name,
+            tracked=bool(self._tracking.names),
+        )
         self._thread = threading.Thread(target=self._tune, args=(self._feed,), daemon=True, name="tune")
         self._thread.start()
 
@@ -209,10 +250,8 @@ class TuneExecutor:
         try:
             worker = importlib.import_module("harness.executors.tune_worker")
             with _quiet_loggers():
-                worker.run_tuner(
-                    feed,
-                    folder=self._folder,
-                )
+                trackers = self._tracking.made() if self._tracking.names else ()
+                worker.run_tuner(feed, folder=self._folder, trackers=trackers)
         except BaseException as error:  # whatever ends this thread must reach the driver's
             feed.ended.put(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from harness.executors.feed import Feed
+from harness.executors.points import curve_points, final_numbers, thinned
 from harness.remote import execute_remotely
 from harness.trial import execute
 
@@ -32,22 +34,41 @@ class TrialTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Keep the configuration."""
-        self._told = config
+        self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next configuration in the same process."""
-        self._told = new_config
+        self._take(new_config)
         return True
+
+    def _take(self, config: dict[str, Any]) -> None:
+        self._told = config
+        self._points: list[Mapping[str, Any]] | None = None
+        self._end: dict[str, Any] = {}
 
     def step(self) -> dict[str, Any]:
         """Run the trial; an exception in it is in the outcome, so only a lost worker is Ray's failure."""
-        if "payload" in self._told:
-            payload = json.loads(self._told["payload"])
-            run = execute_remotely if "storage" in payload else execute
-            outcome = run(payload, expendable=True)
-            return {"done": True, "outcome": json.dumps(outcome, default=str)}
-        _wait_for_all(self._told["group"], self._told["name"], self._told["warm_up"])
-        return {"done": True, "outcome": "{}"}
+        if "payload" not in self._told:
+            _wait_for_all(self._told["group"], self._told["name"], self._told["warm_up"])
+            return {"done": True, "outcome": "{}"}
+        if self._points is None:
+            self._run()
+        if self._points:
+            return {"done": False, **self._points.pop(0)}
+        return {"done": True, **self._end}
+
+    def _run(self) -> None:
+        """Run the trial to its end; for trackers, its curves follow as results of their own."""
+        payload = json.loads(self._told["payload"])
+        run = execute_remotely if "storage" in payload else execute
+        outcome = run(payload, expendable=True)
+        self._points = []
+        self._end = {"outcome": json.dumps(outcome, default=str)}
+        if self._told["tracked"]:
+            self._points = [*thinned(curve_points(Path(payload["run"]) / "trials" / payload["key"]))]
+            failed = outcome["status"] != "done"
+            self._end |= {"numbers": final_numbers(outcome), "failed": failed}
+            self._end |= {"step": self._points[-1]["step"] + 1} if self._points else {}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: strategies keep their own checkpoints in the trial's scratch folder."""
@@ -81,7 +102,7 @@ class FeedSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Hand the outcome back; of a trial that was lost, `LossCallback` knows more."""
-        if result is not None and not error:
+        if result is not None and not error and "outcome" in result:
             Feed.numbered(self._feed).give_back(trial_id, json.loads(result["outcome"]))
 
     def save(self, checkpoint_path: str) -> None:
@@ -115,7 +136,7 @@ def _reason(text: str) -> str:
     return found[0] if found else text[:200]
 
 
-def run_tuner(feed: Feed, *, folder: Path) -> None:
+def run_tuner(feed: Feed, *, folder: Path, trackers: Sequence[Callback] = ()) -> None:
     """Run one Tuner until the feed is closed; the driver decides what is tried again."""
     tuner = tune.Tuner(
         tune.with_resources(TrialTrainable, lambda config: tune.PlacementGroupFactory([config["resources"]])),
@@ -131,7 +152,7 @@ def run_tuner(feed: Feed, *, folder: Path) -> None:
             storage_path=str(folder),
             verbose=0,
             failure_config=FailureConfig(max_failures=0),
-            callbacks=[LossCallback(feed.number)],
+            callbacks=[LossCallback(feed.number), *trackers],
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
         ),
     )

@@ -37,6 +37,7 @@ def render(contents: Contents) -> str:
         blocks=contents.blocks,
         needs=NEEDS,
         with_unit=WITH_UNIT,
+        margins=contents.margins,
         downloads=[(one, _downloads(run, one.data)) for one in contents.blocks],
         trials=trials,
         shown_trials={trial["key"] for trial in trials},

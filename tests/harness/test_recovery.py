@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from polars.testing import assert_frame_equal
 
 from harness import files, recovery
 from harness.executors.inline import InlineExecutor
+from harness.files import StorageError
 from harness.outlook import look_ahead
 from harness.progress import SilentDisplay
 from harness.request import Request
@@ -168,6 +172,31 @@ def test_clock_jumps_change_no_result_and_no_order(
     assert (started, notes) == ([], [])
     for name, frame in numbers(request.output).items():
         assert_frame_equal(frame, numbers(quiet.output)[name], check_exact=True)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+@pytest.mark.parametrize("place", ["journal.jsonl", "run.json", "cohorts"])
+def test_a_place_that_cannot_be_written_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, place: str
+) -> None:
+    """What a read-only, forbidden or full disk answers to the calls that open files and make folders."""
+
+    def refuse(real: Any) -> Any:
+        def call(path: Any, *arguments: Any, **named: Any) -> Any:
+            if place in str(path):
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, *arguments, **named)
+
+        return call
+
+    monkeypatch.setattr(os, "open", refuse(os.open))
+    monkeypatch.setattr(Path, "mkdir", refuse(Path.mkdir))
+    monkeypatch.setattr(Path, "open", refuse(Path.open))
+    request = digits_request(tmp_path)
+    with pytest.raises(StorageError, match=f"{place}.* cannot be written: {os.strerror(number)}; "):
+        run_inline(request)
+    monkeypatch.undo()
+    assert run_inline(request).complete
 
 
 def test_only_old_half_written_folders_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

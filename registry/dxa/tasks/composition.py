@@ -99,7 +99,7 @@ def judge(context: TrialContext, split: ScanSplit, real: Scans, generated: Scans
     settings = DxaSettings(**context.settings)
     chosen = chosen_scans(len(real), settings.analysed_scans)
     measured = [
-        _spread(measure_scans(scans[chosen], settings, simulated=split.simulated), chosen, len(real))
+        _spread(measure_scans(scans[chosen], settings, split), chosen, len(real))
         for scans in (real, generated)
     ]
     target, predicted = measured
@@ -120,12 +120,22 @@ def judge(context: TrialContext, split: ScanSplit, real: Scans, generated: Scans
     return Judgement(targets, predictions, _fallbacks(context, part, targets, predictions))
 
 
-def measure_scans(scans: Scans, settings: DxaSettings, *, simulated: bool) -> Matrix:
-    """(n, 13) measures of (n, 6, height, width) counts; NaN where a scan cannot be analysed."""
+def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matrix:
+    """(n, 13) measures of (n, 6, height, width) counts; NaN where a scan cannot be analysed.
+
+    The calibration is the one that comes with the cohort of `split`; the package's own for simulated scans.
+
+    Raises
+    ------
+    InputError
+        If the scans are real and their cohort has no calibration.
+    """
     from registry.dxa.bodycomp import analyse  # noqa: PLC0415 - compiles when it is first used
     from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
 
-    calibration = calibration_for(None, simulated=simulated)
+    given = None if split.calibration is None else read_calibration(split.calibration)
+    calibration = calibration_for(given, simulated=split.simulated)
     rows = []
     for scan in scans:
         digest = hashlib.sha256(f"{calibration.fingerprint}{scan.shape}".encode())
@@ -206,7 +216,7 @@ def _training_means(context: TrialContext, part: str) -> dict[str, float]:
     train = context.open_split(part, "train")
     scans = load_scans(train, settings.scan_reduction)
     chosen = chosen_scans(len(scans), settings.analysed_scans)
-    measured = measure_scans(scans[chosen], settings, simulated=train.simulated)
+    measured = measure_scans(scans[chosen], settings, train)
     means = dict(zip(MEASURES, np.nanmean(measured, axis=0).tolist(), strict=True))
     means[CLOSURE] = float(np.nanmean(closure_kg(measured)))
     truth = _truth(train)

@@ -151,7 +151,7 @@ class PseudoDxa(Task):
         settings = DxaSettings(**context.settings)
         target = np.full((len(real), len(MEASURES)), np.nan)
         chosen = chosen_scans(len(real), settings.analysed_scans)
-        target[chosen] = measure_scans(real[chosen], settings, simulated=split.simulated)
+        target[chosen] = measure_scans(real[chosen], settings, split)
         predicted = model.predict(vertices)
         truth = load_measures(split, MEASURES)
         truth[np.setdiff1d(np.arange(len(real)), chosen)] = np.nan
@@ -176,7 +176,7 @@ def _analysed(context: TrialContext, split: PairedSplit, *, every: bool = False)
     settings = DxaSettings(**context.settings)
     vertices, real = _load(context, split)
     chosen = chosen_scans(len(real), None if every else settings.analysed_scans)
-    measured = measure_scans(real[chosen], settings, simulated=split.simulated)
+    measured = measure_scans(real[chosen], settings, split)
     known = np.isfinite(measured).all(1)
     return vertices[chosen][known], measured[known]
 

@@ -44,8 +44,9 @@ def test_a_scan_that_cannot_be_analysed_is_a_gap_with_the_training_mean(tmp_path
     generated = real.copy()
     generated[2] = 200.0  # nobody lies there
     found = judged(tmp_path, real, generated)
-    train = load_scans(open_split("pretraining", "train"), 6)
-    mean = measure_scans(train, DxaSettings(scan_reduction=6), simulated=True).mean(0)
+    split = open_split("pretraining", "train")
+    train = load_scans(split, 6)
+    mean = measure_scans(train, DxaSettings(scan_reduction=6), split).mean(0)
     filled = []
     for column, name in enumerate(MEASURES):
         assert np.isnan(found.predictions[name]).tolist() == [row == 2 for row in range(8)]
@@ -124,12 +125,12 @@ def test_closure_is_what_the_parts_exceed_the_whole_by():
 
 
 def test_an_analysis_is_remembered_by_what_was_analysed(real, monkeypatch):
-    settings = DxaSettings(scan_reduction=6)
-    first = measure_scans(real[:2], settings, simulated=True)
+    settings, split = DxaSettings(scan_reduction=6), open_split("pretraining", "test")
+    first = measure_scans(real[:2], settings, split)
     monkeypatch.setattr(composition, "to_scanner_grid", None)  # a second analysis would need it
-    np.testing.assert_array_equal(measure_scans(real[:2], settings, simulated=True), first)
+    np.testing.assert_array_equal(measure_scans(real[:2], settings, split), first)
     monkeypatch.undo()
-    changed = measure_scans(real[:2] + 1.0, settings, simulated=True)
+    changed = measure_scans(real[:2] + 1.0, settings, split)
     assert not np.array_equal(changed, first)
 
 

@@ -122,6 +122,7 @@ def _control(
 def _outcome(kind: str, difference: Difference) -> tuple[bool | None, str]:
     if difference.p is None and difference.verdict != "not judged":
         return None, "There is no interval to judge it by."
+    passed: bool | None
     if kind == "aa":
         passed = difference.verdict not in ("better", "worse")
         words = (
@@ -137,12 +138,13 @@ def _outcome(kind: str, difference: Difference) -> tuple[bool | None, str]:
             if passed
             else "Shuffled labels are predicted better than by guessing: test data leak into training."
         )
+    elif difference.verdict == "worse":
+        passed = True
+        words = "With its physics broken the arm is worse: the physics is part of what helps."
     else:
-        passed = difference.verdict == "worse"
+        passed = False if difference.verdict in ("better", "equivalent") else None
         words = (
-            "With its physics broken the arm is worse: the physics is part of what helps."
-            if passed
-            else "With its physics broken the arm is not shown to be worse:"
-            " the gain cannot be put down to the physics."
+            "With its physics broken the arm is not shown to be worse:"
+            " a gain of the intact arm cannot be put down to the physics."
         )
     return passed, words

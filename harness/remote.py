@@ -26,6 +26,7 @@ from harness.files import default_cache, write_folder
 from harness.results import RunFolder
 from harness.storage import ObjectStore
 from harness.trial import execute
+from harness.watchdog import killed_by_time_limit
 from registry.contracts import DataError
 
 LOG_NAME = "log"
@@ -136,6 +137,10 @@ def execute_remotely(payload: Mapping[str, Any], *, expendable: bool = False) ->
     remote = RemoteRun(ObjectStore(payload["storage"]), payload["run_name"])
     here = on_this_node(payload)
     run = RunFolder(Path(here["run"]))
+    if (stacks := killed_by_time_limit(run.last_words(key))) is not None:  # the attempt before, on this node
+        run.last_words(key).unlink()
+        limit = f"time limit of {payload['resources']['time_limit_seconds']:g} s reached; it did not react"
+        return {"key": key, "status": "failed", "error": f"{limit} and was ended", "traceback": stacks}
     try:
         bring(payload, here, remote.store)
         outcome = execute(here, expendable=expendable)

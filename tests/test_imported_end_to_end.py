@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from registry.dxa.cohort.build import build_cohort
-from registry.dxa.cohort.importing import import_cohort
+from registry.dxa.cohort.manifest import read_manifest
 from registry.dxa.cohort.specification import CohortSpecification
 from tests.registry.dxa.cohort.test_import import write_layout
 from tests.test_end_to_end import harness
@@ -45,14 +45,23 @@ finetuning_batch_size = 4
 
 @pytest.mark.slow
 def test_a_suite_runs_on_imported_scans_and_says_that_they_are_real(tmp_path: Path) -> None:
-    counts = {"train": 8, "validation": 4, "test": 4}
+    counts = {"train": 12, "validation": 4, "test": 4}
     specification = CohortSpecification.read({"seed": 4, "pretraining": counts, "paired": counts}, "test")
     build_cohort(specification, tmp_path / "made", workers=1)
     study = write_layout(tmp_path / "made", tmp_path / "study")
     declaration = (study / "cohort.toml").read_text()
     (study / "cohort.toml").write_text(declaration.replace("simulated = true", "simulated = false"))
-    manifest = import_cohort(study, tmp_path / "packed")
     (tmp_path / "real.toml").write_text(SUITE)
+    for command in (
+        ("data", "import", "study", "packed"),
+        ("bodycomp", "calibrate", "--cohort", "packed", "--output", "calibration.json"),
+        ("data", "calibrate", "packed", "calibration.json"),
+        ("data", "validate", "packed"),
+    ):
+        done = harness(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr + done.stdout
+    manifest = read_manifest(tmp_path / "packed")
+    assert manifest.calibration is not None
     arguments = (
         "run-all",
         "--suite",
@@ -75,4 +84,9 @@ def test_a_suite_runs_on_imported_scans_and_says_that_they_are_real(tmp_path: Pa
     assert "Exported example" in page
     assert json.loads((tmp_path / "run" / "report.json").read_text())["simulated"] is False
     # Nothing of the run was written into the cohort.
-    assert {path.name for path in (tmp_path / "packed").iterdir()} == {"cohort.json", "pretraining", "paired"}
+    assert {path.name for path in (tmp_path / "packed").iterdir()} == {
+        "cohort.json",
+        "calibration.json",
+        "pretraining",
+        "paired",
+    }

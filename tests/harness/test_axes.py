@@ -15,6 +15,7 @@ from harness.labels import nested_patients
 from harness.request import Request
 from harness.run import prepare
 from registry.contracts import InputError
+from reports import build_report
 from reports.frame import read_run
 from tests.harness.digits_run import digits_request, run_inline, tables
 
@@ -148,6 +149,13 @@ def test_the_report_reads_it(run: Path) -> None:
     read = read_run(run)
     assert list(read.main_arms) == STRATEGIES
     assert read.trials["split"].max() == 1
+
+
+def test_the_page_says_how_shares_were_made_and_what_differences_are_due_to(run: Path) -> None:
+    page = build_report(run).read_text()
+    assert "Hyperparameters are those chosen with all labels." in page
+    assert "in 2 draws" in page
+    assert "not one-factor: different strategies" in page
 
 
 def test_shares_that_leave_too_few_patients_are_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 from harness.executors.inline import InlineExecutor
 from harness.progress import SilentDisplay
 from harness.request import Request
-from harness.run import run_suite
+from harness.run import prepare, run_suite
 from harness.storage import ObjectStore, pack, unpack
 from registry.contracts import DataError, InputError
 from tests.harness.digits_run import digits_request, journal, numbers, run_inline
@@ -201,6 +201,24 @@ def test_damage_in_the_store_is_found_and_made_anew(tmp_path: Path, node: Path, 
         assert finished.complete
         for name, frame in numbers(asked.output).items():
             assert_frame_equal(frame, before[name], check_exact=True)
+
+
+def test_a_process_that_was_ended_at_its_time_limit_is_known_on_its_node(tmp_path: Path, node: Path) -> None:
+    """The driver cannot see the node's folder: the next attempt there tells."""
+    asked = remote_request(
+        tmp_path, f"memory://limit-{tmp_path.name}", resources={"time_limit_seconds": 60.0}
+    )
+    plan = prepare(asked).plan()
+    victim = next(iter(plan.pretraining.values())).key
+    words = node / "runs" / "run" / "scratch" / f"{victim}.stacks"
+    words.parent.mkdir(parents=True)
+    words.write_text("Thread 0x1: never_lets_go")
+    assert not run_inline(asked).complete
+    (failed,) = [event for event in journal(asked.output) if event["event"] == "failed"]
+    assert failed["key"] == victim
+    assert failed["error"] == "time limit of 60 s reached; it did not react and was ended"
+    assert failed["traceback"] == "Thread 0x1: never_lets_go"
+    assert run_inline(asked).complete
 
 
 def test_a_store_that_fails_for_a_moment_loses_nothing(

@@ -1,10 +1,16 @@
 """Cohorts: simulated or imported scans with what is known about their subjects.
 
-Reading (``store``, ``manifest``, ``splits``, ``measures``) is the same for every kind. Simulation goes one
-way: ``phenotypes`` and ``bodies`` make a body, ``variation`` makes it its own, ``pose`` lays it on the table,
-``projection``, ``primitives``, ``skeleton`` and ``composition`` turn it into density maps, the scanner of
-``registry.dxa.imaging`` into channels; ``anthropometry`` and ``truth`` measure it; ``subject`` ties this into
-one patient and ``build`` patients into a folder. ``rig`` names the anatomy that all of them share.
+Reading (``store``, ``manifest``, ``splits``, ``measures``) is the same for every kind; ``dividing`` puts a
+cohort's patients into other splits. Simulation goes one way: ``phenotypes`` and ``bodies`` make a body,
+``variation`` makes it its own, ``individual`` what is inside, ``pose`` lays it on the table; ``projection``,
+``primitives``, ``skeleton``, ``organs``, ``implants`` and ``composition`` turn it into density maps, the
+scanner of ``registry.dxa.imaging`` into channels; ``anthropometry`` and ``truth`` measure it; ``subject``
+ties this into one patient and ``build`` patients into a folder. ``rig`` names the anatomy that all of them
+share, ``sources`` says how much everything varies.
+
+Real data: ``declaration``, ``layout`` and ``contents`` read a folder and list its ``defects``, ``importing``
+packs it. ``page``, ``pictures``, ``overview``, ``published`` and ``variety`` show a cohort, ``commands`` is
+its command line.
 
 Public names are imported when they are first used, so that importing the package costs nothing.
 """

@@ -96,6 +96,20 @@ def validate(folder: Path, part: str | None) -> None:
 
 @data.command()
 @click.argument("cohort", type=_FOLDER)
+@click.argument("calibration", type=click.Path(path_type=Path))
+def calibrate(cohort: Path, calibration: Path) -> None:
+    """Let the imported COHORT carry the body-composition CALIBRATION of its scanner.
+
+    `harness bodycomp calibrate --cohort COHORT --output CALIBRATION` fits one to known composition.
+    """
+    from registry.dxa.cohort.importing import attach_calibration  # noqa: PLC0415
+
+    manifest = attach_calibration(cohort, calibration)
+    click.echo(f"{cohort} carries {calibration}; its fingerprint is now {manifest.fingerprint[:16]}")
+
+
+@data.command()
+@click.argument("cohort", type=_FOLDER)
 @click.argument("output", type=_FOLDER)
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="train")
 def meshes(cohort: Path, output: Path, split: str) -> None:

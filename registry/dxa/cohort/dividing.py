@@ -24,7 +24,7 @@ from registry.dxa.cohort.manifest import (
 from registry.dxa.cohort.packing import write_npy
 from registry.dxa.cohort.specification import PARTS, SPLITS
 from registry.dxa.cohort.splits import PlannedPatient, divide_anew, division_generator
-from registry.dxa.cohort.store import FACES, SCANS, SUBJECTS, VERTICES, Split, verify
+from registry.dxa.cohort.store import CALIBRATION, FACES, SCANS, SUBJECTS, VERTICES, Split, verify
 
 BLOCK_ROWS = 64
 
@@ -68,6 +68,8 @@ def divide_cohort(source: Path, target: Path, *, split: int, fingerprint: str) -
         if manifest.specification:
             changes["specification"] = manifest.specification.model_copy(update={"split": split})
         divided = manifest.model_copy(update=changes)
+        if manifest.calibration is not None:
+            shutil.copyfile(source / CALIBRATION, partial / CALIBRATION)
         write_manifest(partial, divided)
         partial.replace(target)
     except OSError as error:

@@ -22,6 +22,7 @@ from registry.dxa.cohort.manifest import (
     Manifest,
     SplitRecord,
     file_record,
+    read_manifest,
     write_atomically,
     write_manifest,
 )
@@ -29,7 +30,7 @@ from registry.dxa.cohort.meshes import read_mesh
 from registry.dxa.cohort.packing import write_npy
 from registry.dxa.cohort.specification import PARTS, SPLITS, canonical_json
 from registry.dxa.cohort.splits import stratified_split
-from registry.dxa.cohort.store import FACES, SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES
+from registry.dxa.cohort.store import CALIBRATION, FACES, SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES
 
 
 def import_cohort(
@@ -84,6 +85,41 @@ def pack_layout(layout: Layout, target: Path, *, progress: Progress | None = Non
     return manifest
 
 
+def attach_calibration(cohort: Path, calibration: Path) -> Manifest:
+    """Let a packed cohort carry the body-composition calibration of its scanner.
+
+    The cohort is another one from then on: what is computed on it changes, and with it the fingerprint.
+
+    Parameters
+    ----------
+    cohort
+        A packed, imported cohort.
+    calibration
+        Made by ``harness bodycomp calibrate`` from scans of known composition.
+
+    Raises
+    ------
+    InputError
+        If the cohort is simulated by this project, or the calibration is unreadable, or was fitted to
+        simulated subjects while the scans are real.
+    """
+    from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+
+    manifest = read_manifest(cohort)
+    if manifest.kind != "imported":
+        raise InputError(f"{cohort} is simulated", mend="its calibration comes with the package")
+    calibration_for(read_calibration(calibration), simulated=manifest.simulated)
+    content = calibration.read_bytes()
+    write_atomically(cohort / CALIBRATION, content)
+    record = file_record(cohort / CALIBRATION)
+    identity = {"cohort": _content_fingerprint(manifest), "calibration": record.sha256}
+    fingerprint = hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+    changed = manifest.model_copy(update={"calibration": record, "fingerprint": fingerprint})
+    write_manifest(cohort, changed)
+    return changed
+
+
 def divide_patients(rows: list[Row], declaration: Declaration) -> list[str]:
     """A split for every row of a part: the table's, or by patient, balanced over age and sex."""
     if all(row.split for row in rows):
@@ -127,23 +163,30 @@ def _pack(layout: Layout, declaration: Declaration, partial: Path, progress: Pro
         declaration=declaration.model_dump(mode="json"),
         assumptions=layout.assumptions,
     )
-    digests = {
-        name: record.sha256
-        for splits in parts.values()
-        for split in splits.values()
-        for name, record in split.files.items()
-    }
-    identity = {"kind": "imported", "origin": origin.model_dump(mode="json"), "files": digests}
-    return Manifest.model_validate(
+    manifest = Manifest.model_validate(
         {
             "kind": "imported",
             "simulated": declaration.simulated,
-            "fingerprint": hashlib.sha256(canonical_json(identity).encode()).hexdigest(),
+            "fingerprint": "0" * 64,
             "specification": None,
             "origin": origin,
             "parts": parts,
         }
     )
+    return manifest.model_copy(update={"fingerprint": _content_fingerprint(manifest)})
+
+
+def _content_fingerprint(manifest: Manifest) -> str:
+    """Hexadecimal SHA-256 of the declaration and of every file but a calibration."""
+    digests = {
+        name: record.sha256
+        for splits in manifest.parts.values()
+        for split in splits.values()
+        for name, record in split.files.items()
+    }
+    origin = manifest.origin.model_dump(mode="json") if manifest.origin else None
+    identity = {"kind": manifest.kind, "origin": origin, "files": digests}
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
 
 
 def _pack_split(rows: list[Row], declaration: Declaration, folder: Path, place: str) -> SplitRecord:

@@ -68,7 +68,11 @@ class ImportRecord(_Record):
 
 
 class Manifest(_Record):
-    """The whole cohort; ``cohort.json``."""
+    """The whole cohort; ``cohort.json``.
+
+    ``calibration`` is the record of ``calibration.json``, a body-composition calibration for the scanner
+    that made an imported cohort's scans.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["simulated", "imported"]
@@ -76,6 +80,7 @@ class Manifest(_Record):
     fingerprint: str = Field(pattern="^[0-9a-f]{64}$")
     specification: CohortSpecification | None
     origin: ImportRecord | None = None
+    calibration: FileRecord | None = None
     parts: dict[Literal["pretraining", "paired"], dict[Literal["train", "validation", "test"], SplitRecord]]
 
     @field_validator("specification", mode="before")

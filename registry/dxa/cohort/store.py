@@ -25,6 +25,7 @@ SCANS = "scans.npy"
 SUBJECTS = "subjects.parquet"
 VERTICES = "vertices.npy"
 FACES = "faces.npy"
+CALIBRATION = "calibration.json"
 SUBJECT_COLUMNS = (
     "patient",
     "scan_id",
@@ -74,6 +75,12 @@ class Split:
     def subjects(self) -> polars.DataFrame:
         """One row per scan: patient, scan id, visit, sex, age, size and all measures."""
         return _read_subjects(self.folder / SUBJECTS)
+
+    @property
+    def calibration(self) -> Path | None:
+        """The body-composition calibration that comes with the cohort, if one does."""
+        path = self.folder.parent.parent / CALIBRATION
+        return path if path.exists() else None
 
     @property
     def patients(self) -> list[str]:
@@ -163,6 +170,7 @@ def verify(folder: Path, *, parts: Iterable[str] | None = None) -> Manifest:
     manifest = read_manifest(folder)
     wanted = tuple(manifest.parts if parts is None else parts)
     patients: dict[str, list[str]] = {}
+    _check_calibration(folder, manifest)
     for part in wanted:
         for split in ("train", "validation", "test"):
             record = manifest.split(part, split)
@@ -176,6 +184,14 @@ def verify(folder: Path, *, parts: Iterable[str] | None = None) -> Manifest:
             patients[f"{part}/{split}"] = opened.patients
     check_no_leak(patients, source=str(folder))
     return manifest
+
+
+def _check_calibration(folder: Path, manifest: Manifest) -> None:
+    path = folder / CALIBRATION
+    if path.exists() != (manifest.calibration is not None):
+        raise DataError(f"{path} and the manifest do not agree on a calibration", mend=_MEND)
+    if manifest.calibration is not None and file_record(path) != manifest.calibration:
+        raise DataError(f"{path} is corrupt: it is not the manifest's", mend=_MEND)
 
 
 def _check_content(split: Split, scans: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,8 @@ class ScanSplit(Protocol):
         (n,) names of scans and of the patients they belong to.
     simulated
         Whether the scans are simulated.
+    calibration
+        File of a body-composition calibration that comes with the cohort, if one does.
     """
 
     @property
@@ -40,6 +43,8 @@ class ScanSplit(Protocol):
     def patients(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def simulated(self) -> bool: ...  # noqa: D102
+    @property
+    def calibration(self) -> Path | None: ...  # noqa: D102
 
     def measures(self, names: Sequence[str]) -> NDArray[np.float64]:
         """(n, k) true values of the named measures."""

@@ -35,6 +35,7 @@ class StandInSplit:
 
     def __init__(self, name: str, count: int, seed: int) -> None:
         self.simulated = True
+        self.calibration = None
         self.sizes, self.scans = _phantoms(count, seed)
         self.patients = [f"{name}-patient-{index}" for index in range(count)]
         self.scan_ids = [f"{name}-scan-{index}" for index in range(count)]

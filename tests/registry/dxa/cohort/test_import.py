@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import polars
 import pytest
 from click.testing import CliRunner
 
-from registry.contracts import InputError
+from registry.contracts import DataError, InputError
+from registry.dxa.bodycomp import committed_calibration, read_calibration
+from registry.dxa.bodycomp.calibration import write_calibration
 from registry.dxa.cohort.build import build_cohort
 from registry.dxa.cohort.commands import data
 from registry.dxa.cohort.dividing import divide_cohort
-from registry.dxa.cohort.importing import import_cohort
+from registry.dxa.cohort.importing import attach_calibration, import_cohort
 from registry.dxa.cohort.layout import read_layout
 from registry.dxa.cohort.measures import ANTHROPOMETRY, MEASURES
 from registry.dxa.cohort.meshes import read_mesh, write_meshes, write_ply
@@ -342,6 +345,44 @@ def test_a_suite_runs_on_what_was_imported(study: Path, tmp_path: Path) -> None:
     for bad in ({"kind": "imported"}, {**table, "seed": 1}, {**table, "folder": str(tmp_path / "no")}):
         with pytest.raises(InputError):
             domain.cohort(bad, tmp_path / "cache")
+
+
+def test_a_calibration_travels_with_the_cohort_and_changes_its_fingerprint(
+    study: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "packed"
+    plain = import_cohort(study, packed)
+    assert open_split(packed, "paired", "train").calibration is None
+    fitted = tmp_path / "fitted.json"
+    write_calibration(dataclasses.replace(committed_calibration(), source="here"), fitted)
+    assert CliRunner().invoke(data, ["calibrate", str(packed), str(fitted)]).exit_code == 0
+    calibrated = verify(packed)
+    assert calibrated.fingerprint != plain.fingerprint
+    assert attach_calibration(packed, fitted).fingerprint == calibrated.fingerprint
+    path = open_split(packed, "paired", "train").calibration
+    assert path is not None
+    assert read_calibration(path).source == "here"
+    divide_cohort(packed, tmp_path / "divided", split=1, fingerprint="a" * 64)
+    assert verify(tmp_path / "divided").calibration == calibrated.calibration
+    path.write_text("{}")
+    with pytest.raises(DataError, match="corrupt"):
+        verify(packed)
+    path.unlink()
+    with pytest.raises(DataError, match="agree"):
+        verify(packed)
+
+
+def test_real_scans_take_no_calibration_on_simulated_ones(study: Path, cohort: Path, tmp_path: Path) -> None:
+    declaration = (study / "cohort.toml").read_text()
+    (study / "cohort.toml").write_text(declaration.replace("simulated = true", "simulated = false"))
+    import_cohort(study, tmp_path / "packed")
+    fitted = tmp_path / "fitted.json"
+    write_calibration(committed_calibration(), fitted)
+    with pytest.raises(InputError, match="not calibrated"):
+        attach_calibration(tmp_path / "packed", fitted)
+    with pytest.raises(InputError, match="is simulated"):
+        attach_calibration(cohort, fitted)
+    assert verify(tmp_path / "packed").calibration is None
 
 
 def test_dividing_equals_simulating_in_that_division(

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from registry.contracts import DataError, InputError
+from registry.dxa.bodycomp.calibration import committed_calibration, write_calibration
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks import composition
 from registry.dxa.tasks.composition import (
@@ -44,8 +47,9 @@ def test_a_scan_that_cannot_be_analysed_is_a_gap_with_the_training_mean(tmp_path
     generated = real.copy()
     generated[2] = 200.0  # nobody lies there
     found = judged(tmp_path, real, generated)
-    train = load_scans(open_split("pretraining", "train"), 6)
-    mean = measure_scans(train, DxaSettings(scan_reduction=6), simulated=True).mean(0)
+    split = open_split("pretraining", "train")
+    train = load_scans(split, 6)
+    mean = measure_scans(train, DxaSettings(scan_reduction=6), split).mean(0)
     filled = []
     for column, name in enumerate(MEASURES):
         assert np.isnan(found.predictions[name]).tolist() == [row == 2 for row in range(8)]
@@ -95,6 +99,38 @@ def test_real_scans_are_refused_without_a_calibration(tmp_path, real):
         judge(context_for(Reconstruction(), tmp_path), split, real, real, part="pretraining")
 
 
+def imported():
+    """A split of a real cohort, which knows nothing of its subjects' composition."""
+    split = open_split("pretraining", "test")
+    split.simulated = False
+
+    def unknown(names):
+        raise DataError("no such column", mend="none")
+
+    split.measures = unknown
+    return split
+
+
+def test_real_scans_are_compared_raw_or_with_the_calibration_of_their_cohort(tmp_path, real):
+    package, split = committed_calibration(), imported()
+    raw = context_for(Reconstruction(), tmp_path, settings={"composition_calibration": "raw"})
+    found = judge(raw, split, real, real.copy(), part="pretraining")
+    assert not any(key.startswith(TRUE) for key in found.targets)
+    split.calibration = tmp_path / "own.json"
+    write_calibration(replace(package, simulated=False, source="phantoms"), split.calibration)
+    own = judge(context_for(Reconstruction(), tmp_path), split, real, real.copy(), part="pretraining")
+    line = package.slopes["total_fat_kg"], package.intercepts["total_fat_kg"]
+    calibrated = line[0] * found.targets["total_fat_kg"] + line[1]
+    np.testing.assert_allclose(own.targets["total_fat_kg"], calibrated)
+
+
+def test_without_either_the_error_names_both_ways(tmp_path, real):
+    with pytest.raises(InputError, match="not calibrated") as error:
+        judge(context_for(Reconstruction(), tmp_path), imported(), real, real, part="pretraining")
+    assert "'raw'" in error.value.mend
+    assert "calibrate" in error.value.mend
+
+
 @pytest.mark.parametrize("reduction", [1, 2, 3, 6])
 def test_the_way_back_to_the_scanners_grid_keeps_straight_lines_in_place(reduction):
     rows, columns = (-(-size // reduction) for size in (150, 109))
@@ -124,12 +160,12 @@ def test_closure_is_what_the_parts_exceed_the_whole_by():
 
 
 def test_an_analysis_is_remembered_by_what_was_analysed(real, monkeypatch):
-    settings = DxaSettings(scan_reduction=6)
-    first = measure_scans(real[:2], settings, simulated=True)
+    settings, split = DxaSettings(scan_reduction=6), open_split("pretraining", "test")
+    first = measure_scans(real[:2], settings, split)
     monkeypatch.setattr(composition, "to_scanner_grid", None)  # a second analysis would need it
-    np.testing.assert_array_equal(measure_scans(real[:2], settings, simulated=True), first)
+    np.testing.assert_array_equal(measure_scans(real[:2], settings, split), first)
     monkeypatch.undo()
-    changed = measure_scans(real[:2] + 1.0, settings, simulated=True)
+    changed = measure_scans(real[:2] + 1.0, settings, split)
     assert not np.array_equal(changed, first)
 
 

@@ -36,6 +36,7 @@ class NoDxaVae(Strategy):
         learning_rate=loguniform(5e-4, 1e-2, default=5e-3),
         encoder_rate_factor=loguniform(0.002, 0.2, default=0.015),
         dense_rate_factor=loguniform(0.06, 6.0, default=0.6),
+        head_weight_decay=loguniform(0.2, 20.0, default=2.0),
     )
 
     def pretrain(self, context: TrialContext) -> Artifact:

@@ -42,6 +42,7 @@ def arm(number):
         def pretrain(self, context):
             sleep(context, 1.0)
             return super().pretrain(context)
+    return Arm
 
 def job(number):
     @task(f"job{number}", needs={"encoder"}, domain="digits", part="labelled",
@@ -50,10 +51,11 @@ def job(number):
         def fit(self, context, artifact):
             sleep(context, 0.4)
             return super().fit(context, artifact)
+    return Job
 
 for number in range(9):
-    arm(number)
-    job(number)
+    globals()[f"Arm{number}"] = arm(number)
+    globals()[f"Job{number}"] = job(number)
 """
 
 

@@ -229,10 +229,10 @@ def test_the_feed_hands_on_in_order_after_its_warm_up() -> None:
     assert [(set(w), w["resources"]) for w in warm_up] == [
         ({"warm_up", "group", "name", "resources"}, {"CPU": 1})
     ] * 2
-    assert feed.take("t1") == {"payload": "1", "resources": {"CPU": 1}}
+    assert feed.take("t1") == {"payload": "1", "resources": {"CPU": 1}, "tracked": False}
     feed.give_back("warm0", {})
     assert feed.ended.empty()
-    assert feed.take("t2") == {"payload": "2", "resources": {"CPU": 2}}
+    assert feed.take("t2") == {"payload": "2", "resources": {"CPU": 2}, "tracked": False}
     assert feed.take("t3") is None
     feed.give_back("t2", {"status": "done"})
     assert feed.ended.get_nowait() == ("b", {"status": "done"})

@@ -46,15 +46,7 @@ class ArtifactStore:
         StorageError
             If the disk is full.
         """
-        from safetensors.numpy import save  # noqa: PLC0415 - not needed to plan
-
-        files: dict[str, bytes] = {}
-        for name, weights in artifact.parts.items():
-            if not _PART_NAME.match(name):
-                raise ValueError(f"part name {name!r} is not a lower-case word")
-            # keeps arrays without dimensions as they are, which ascontiguousarray would not
-            arrays = {key: np.asarray(array, order="C") for key, array in weights.items()}
-            files[f"{name}.safetensors"] = save(arrays)
+        files = _part_files(artifact)
         manifest = {
             "schema": SCHEMA,
             "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
@@ -121,3 +113,23 @@ class ArtifactStore:
             f"artifact file {self.folder / digest / name} is corrupt: its SHA-256 is not the recorded one",
             mend="give the same command again: the pretraining is repeated",
         )
+
+
+def model_files(artifact: Artifact) -> dict[str, bytes]:
+    """The files of a kept model: `model.json` (its metadata) and `model.<part>.safetensors`."""
+    files = {f"model.{name}": content for name, content in _part_files(artifact).items()}
+    return {"model.json": canonical_json(dict(artifact.metadata)).encode(), **files}
+
+
+def _part_files(artifact: Artifact) -> dict[str, bytes]:
+    """`<part>.safetensors` of every part."""
+    from safetensors.numpy import save  # noqa: PLC0415 - not needed to plan
+
+    files: dict[str, bytes] = {}
+    for name, weights in artifact.parts.items():
+        if not _PART_NAME.match(name):
+            raise ValueError(f"part name {name!r} is not a lower-case word")
+        # keeps arrays without dimensions as they are, which ascontiguousarray would not
+        arrays = {key: np.asarray(array, order="C") for key, array in weights.items()}
+        files[f"{name}.safetensors"] = save(arrays)
+    return files

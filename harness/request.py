@@ -34,6 +34,8 @@ class Request:
         Experiment trackers that are shown curves and scores.
     command
         The command as given, for the provenance.
+    keep_models
+        Whether the weights of final models stay in their trials' folders.
     """
 
     suite: Suite
@@ -46,6 +48,7 @@ class Request:
     storage: str | None = None
     trackers: tuple[str, ...] = ()
     command: str = ""
+    keep_models: bool = False
 
 
 def write_request(request: Request) -> None:
@@ -63,6 +66,7 @@ def write_request(request: Request) -> None:
             "storage": request.storage,
             "trackers": request.trackers,
             "command": request.command,
+            "keep_models": request.keep_models,
         },
     )
 
@@ -95,6 +99,7 @@ def read_request(folder: Path) -> Request:
             storage=told.get("storage"),
             trackers=tuple(told.get("trackers", ())),
             command=told["command"],
+            keep_models=told.get("keep_models", False),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

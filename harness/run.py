@@ -443,6 +443,7 @@ class _Driver:
             resources=self.given[trial.key],
             threads=request.suite.resources.threads,
             bracket=self._bracket(trial),
+            keep_model=request.keep_models,
         )
         if self.remote is None:
             return payload

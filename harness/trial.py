@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from harness.artifacts import ArtifactStore
+from harness.artifacts import ArtifactStore, model_files
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
 from harness.labels import labelled_view
@@ -57,6 +57,7 @@ class Produced:
     artifact: str | None = None
     predictions: Predictions | None = None
     exhibits: tuple[Any, ...] = ()
+    model: Artifact | None = None
 
 
 def make_payload(
@@ -74,6 +75,7 @@ def make_payload(
     resources: TrialResources,
     threads: int,
     bracket: Mapping[str, Any] | None = None,
+    keep_model: bool = False,
 ) -> dict[str, Any]:
     """Everything a worker must be told to run `spec`.
 
@@ -84,6 +86,8 @@ def make_payload(
     bracket
         Of a tuning trial that may be stopped early: the folder where it meets the others of its cell, the
         rungs and the reduction.
+    keep_model
+        Whether a final model's weights stay in the trial's folder.
     """
     return {
         "key": spec.key,
@@ -101,6 +105,7 @@ def make_payload(
         "device": resources.device,
         "threads": threads,
         "bracket": None if bracket is None else dict(bracket),
+        "keep_model": keep_model,
     }
 
 
@@ -277,7 +282,8 @@ class Attempt:
             return Produced(validation, score, predictions=predictions)
         predictions = task.predict(context, model, split)
         exhibits = tuple(task.exhibits(context, model, split))
-        return Produced(validation, score, predictions=predictions, exhibits=exhibits)
+        kept = task.keep(context, model) if self.payload.get("keep_model") else None
+        return Produced(validation, score, predictions=predictions, exhibits=exhibits, model=kept)
 
     def _open_test(self, door: Door, part: str) -> Any:
         """Open the test split; that is on the ledger before it happens."""
@@ -312,7 +318,10 @@ class Attempt:
         tables = {"curves": curves_table(key, self.log.curves)}
         if produced.predictions is not None:
             tables |= prediction_tables(key, produced.predictions)
-        files = result_files(result, tables, exhibit_files(produced.exhibits))
+        others = exhibit_files(produced.exhibits)
+        if produced.model is not None:
+            others |= model_files(produced.model)
+        files = result_files(result, tables, others)
         if self._pretrains:
             write_folder(self.cache / "pretraining" / key, files)
         write_folder(self.run.trial(key), files)

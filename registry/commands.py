@@ -15,4 +15,9 @@ DOMAIN_COMMANDS = {
         "bodycomp",
         "DXA: measure body composition, or exchange scans with other software.",
     ),
+    "predict": (
+        "registry.dxa.predict.commands",
+        "predict",
+        "DXA: apply a run's trained model to new scans or body surfaces.",
+    ),
 }

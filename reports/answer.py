@@ -11,6 +11,7 @@ import polars as pl
 from reports.comparison import Column, Comparison, Contrast
 from reports.frame import Run
 from reports.intervals import Estimate
+from reports.tests_ import ALPHA, Difference
 
 #: Below this many patients a standard error from resamples is itself too uncertain to rely on.
 FEW_PATIENTS = 20
@@ -23,7 +24,8 @@ class Answer:
     Parameters
     ----------
     verdict
-        `winner` (better than every other arm after correction), `inconclusive`, or `no comparison`.
+        `winner` (better than every other arm after correction), `equivalent` (no arm differs from the best by
+        more than the margin), `inconclusive`, or `no comparison`.
     winner
         Title of the winning arm, empty without one.
     sentences
@@ -57,25 +59,29 @@ def answer(comparison: Comparison) -> Answer:
         return Answer(*place, "no comparison", "", headline, _baselines(comparison, columns, best, decimals))
     contrasts = [contrast for contrast in endpoint.contrasts if contrast.kind != "baseline"]
     against = {key: _against(contrasts, best, key) for key in arms[1:]}
-    open_ones = [key for key, (_, contrast) in against.items() if not _separated(contrast)]
-    rival = open_ones[0] if open_ones else arms[1]
+    equal = [key for key, (_, contrast) in against.items() if _word(contrast) == "equivalent"]
+    unsure = [key for key, (_, one) in against.items() if key not in equal and not _separated(one)]
+    rival = (unsure or equal or arms[1:])[0]
     flip, contrast = against[rival]
     effect = _effect(contrast, flip, decimals)
     line = endpoint.lines[0]
     size = f"{line.patients} test patients, {_pairs(contrast)}"
-    if open_ones:
-        others = _join([columns[key].title for key in open_ones])
-        headline = (
-            f"Inconclusive: {columns[best].title} has the best {endpoint.label}"
-            f" ({interval(values[best], decimals)}), but is not separated from {others}."
-        )
-        detail = f"Difference to {columns[rival].title}: {effect}; {size}."
-        verdict, winner = "inconclusive", ""
+    detail = f"Difference to {columns[rival].title}: {effect}; {size}."
+    verdict, winner = "inconclusive", ""
+    alike, open_ones = (_join([columns[key].title for key in keys]) for keys in (equal, unsure))
+    name = columns[best].title
+    if unsure:
+        headline = f"Inconclusive: {name} has the best {level}, but is not separated from {open_ones}"
+        headline += f"; {alike} {'is' if len(equal) == 1 else 'are'} equivalent to it." if equal else "."
+    elif equal:
+        verdict, are = "equivalent", "is" if len(equal) == 1 else "are"
+        headline = f"{name} has the best {level}; {alike} {are} equivalent to it."
     else:
         others = _join([columns[key].title for key in arms[1:]])
-        headline = f"{columns[best].title} is best: {level}, better than {others}."
+        little = ", but by less than the margin" if _within(contrast.differences[0]) else ""
+        headline = f"{name} is best: {level}, better than {others}{little}."
         detail = f"Lead over the runner-up {columns[rival].title}: {effect}; {size}."
-        verdict, winner = "winner", columns[best].title
+        verdict, winner = "winner", name
     return Answer(
         *place, verdict, winner, headline, (detail, *_baselines(comparison, columns, best, decimals))
     )
@@ -96,6 +102,7 @@ def warnings(run: Run, comparisons: Sequence[Comparison], answers: Sequence[Answ
     found += _few_patients(comparisons)
     found += _seeds(run, comparisons)
     found += _tuning_artefacts(answers)
+    found += run.meta.get("caveats", [])  # what the suite's own choices take away
     return list(dict.fromkeys(found))
 
 
@@ -171,9 +178,13 @@ def _against(contrasts: Sequence[Contrast], best: str, other: str) -> tuple[bool
     raise KeyError((best, other))
 
 
-def _separated(contrast: Contrast) -> bool:
+def _word(contrast: Contrast) -> str:
     difference = contrast.differences[0]
-    return difference is not None and difference.verdict in ("better", "worse")
+    return difference.verdict if difference is not None else ""
+
+
+def _separated(contrast: Contrast) -> bool:
+    return _word(contrast) in ("better", "worse")
 
 
 def _effect(contrast: Contrast, flip: bool, decimals: int) -> str:
@@ -185,9 +196,28 @@ def _effect(contrast: Contrast, flip: bool, decimals: int) -> str:
     words = [interval(one, decimals, signed=True)]
     if difference.p_adjusted is not None:
         words.append(p_words(difference.p_adjusted) + " after correction")
+    if difference.margin is not None:
+        words.append(_margin(difference, decimals))
     if difference.minimum_detectable is not None:
         words.append(f"smallest detectable difference {difference.minimum_detectable:.{decimals}f}")
     return ", ".join(words)
+
+
+def _within(difference: Difference | None) -> bool:
+    """Whether a difference is shown to lie within its margin, whatever else it is."""
+    return (
+        difference is not None and difference.p_equivalence is not None and difference.p_equivalence < ALPHA
+    )
+
+
+def _margin(difference: Difference, decimals: int) -> str:
+    """How a difference stands to the declared margin."""
+    margin = f"the margin of {difference.margin:.{decimals}f}"
+    if _within(difference):
+        return f"within {margin}"
+    if difference.material:
+        return f"beyond {margin}"
+    return f"not shown to lie within or beyond {margin}"
 
 
 def _baselines(
@@ -250,7 +280,7 @@ def _pairs(contrast: Contrast) -> str:
 
 
 def _join(titles: Sequence[str]) -> str:
-    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
+    return "".join(titles) if len(titles) < 2 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
 def _plural(word: str, count: int) -> str:

@@ -120,6 +120,7 @@ def request_from(
     workers: int = 1,
     executor: str = "tune",
     address: str = "local",
+    keep_models: bool = False,
     trackers: tuple[str, ...] = (),
 ) -> Request:
     """Turn the values of `suite_options` into a request.
@@ -142,6 +143,7 @@ def request_from(
         trackers=trackers,
         storage=storage,
         command=shlex.join(["harness", *sys.argv[1:]]),
+        keep_models=keep_models,
     )
 
 

@@ -34,6 +34,11 @@ from harness.price import this_machine
     help="A Ray cluster to join instead of this machine.",
 )
 @click.option(
+    "--keep-models",
+    is_flag=True,
+    help="Keep the weights of final models in their trials' folders, for `harness predict`.",
+)
+@click.option(
     "--track",
     "trackers",
     type=click.Choice(["tensorboard", "mlflow", "wandb"]),
@@ -41,9 +46,7 @@ from harness.price import this_machine
     help="Show curves and scores in a tracker too; repeatable.  [default: none]",
 )
 @click.option("--report/--no-report", default=True, help="Write the HTML report at the end.")
-def run_all(
-    executor: str, workers: int | None, address: str, trackers: tuple[str, ...], report: bool, **what: Any
-) -> int:
+def run_all(executor: str, workers: int | None, address: str, report: bool, **what: Any) -> int:
     r"""Run every cell of a suite and write the report.
 
     Given again, it goes on where it stopped: no finished trial is repeated. Exit status 0: every
@@ -61,6 +64,5 @@ def run_all(
         workers=workers or int(this_machine().cpus),
         executor=executor,
         address=address,
-        trackers=trackers,
     )
     return run_request(request, report=report)

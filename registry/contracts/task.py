@@ -107,7 +107,7 @@ class Task(abc.ABC):
     """What is learned from initial weights and how it is judged.
 
     Required: `fit`, `predict`, `layouts`. Optional: `space`, `applies`, `fit_baseline`,
-    `predict_baseline`, `exhibits`.
+    `predict_baseline`, `exhibits`, `keep`.
     """
 
     card: ClassVar[TaskCard]
@@ -146,6 +146,13 @@ class Task(abc.ABC):
     ) -> Predictions:
         """Predict with a fitted baseline; as with any other model unless a task says otherwise."""
         return self.predict(context, model, split)
+
+    def keep(self, context: TrialContext, model: FittedModel) -> Artifact | None:
+        """A fitted model as weights and what is needed to build it again; `None` where it cannot be kept.
+
+        Asked for final models where a run keeps them (`harness run-all --keep-models`).
+        """
+        return None
 
     def exhibits(self, context: TrialContext, model: FittedModel, split: Any) -> Sequence[Exhibit]:
         """Pictures of a few test scans, the same scans for every arm."""

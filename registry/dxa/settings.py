@@ -32,6 +32,8 @@ class DxaSettings(BaseModel):
         ceil(height / 32) x ceil(width / 32) pixels (10,240 = 5 x 4 x 512 at 150 x 109).
     pretraining_steps, pretraining_batch_size
         Length of a pretraining, and scans per step.
+    precision
+        Number format in which networks run while they are trained; sums of losses stay in single.
     compiled
         Whether autoencoders train through torch.compile: equal up to rounding, worth its minute of
         compilation where a training takes many.
@@ -40,12 +42,14 @@ class DxaSettings(BaseModel):
     analysed_scans
         How many scans of a split have their body composition analysed, evenly spaced and the same for every
         arm; all where not given. An analysis takes about 0.1 s.
+    composition_calibration
+        Of the analyser: that of the `cohort`, or none (`raw`): R² means what it says, masses have no unit.
     mesh_backend
         What computes on meshes: `torch`, `kaolin`, or `auto` (kaolin where it is usable).
     point_encoder
         What reads a body's surface: `pointnet2` (PointNet++) or `pointnet` (with T-Nets).
     mesh_points
-        Points that it reads of a surface; all vertices where not given.
+        Points that it reads of a surface; 0: all vertices.
     point_width
         Channels of its first layer; the others are multiples of it.
     alignment_steps
@@ -73,13 +77,15 @@ class DxaSettings(BaseModel):
     latent_size: Count = 128
     pretraining_steps: Count = 480
     pretraining_batch_size: Count = 8
+    precision: Literal["float32", "bfloat16"] = "float32"
     compiled: bool = False
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
     analysed_scans: Annotated[int, Field(ge=2)] | None = None
+    composition_calibration: Literal["cohort", "raw"] = "cohort"
     mesh_backend: Literal["auto", "kaolin", "torch"] = "auto"
     point_encoder: Literal["pointnet2", "pointnet"] = "pointnet2"
-    mesh_points: Annotated[int, Field(ge=16)] | None = 512
+    mesh_points: Annotated[int, Field(ge=0)] = 512
     point_width: Count = 32
     alignment_steps: Annotated[int, Field(ge=0)] = 200
     generation_steps: Count = 30

@@ -315,6 +315,9 @@ class Stroke(Task):
     ) -> Predictions:
         return self._predictions(split, np.tile(model.state, (len(split.images), 1)))
 
+    def keep(self, context: TrialContext, model: FittedModel) -> Artifact:
+        return Artifact({"head": {"weights": model.state[1]}}, {"measures": list(MEASURES)})
+
     def layouts(self) -> Sequence[TableLayout]:
         rows = tuple(Row(key, label, unit="px" if key != "ink" else "") for key, label in MEASURES.items())
         statistics = (Statistic("r2", "r²", "max"), Statistic("rmse", "RMSE", "min", 3))

@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_finals_open_the_test_split_once_each_and_it_is_journaled(tmp_path: Path
     assert set(openings.values()) == {0, 1}
     described = json.loads((finished.run.root / "run.json").read_text())
     assert described["provenance"]["test_openings"] == finals
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_final_models_stay_where_a_run_keeps_them(tmp_path: Path, keep: bool) -> None:
+    request = replace(digits_request(tmp_path, tasks=["stroke"]), keep_models=keep)
+    finished = run_inline(request)
+    for row in tables(request.output)["trials"].iter_rows(named=True):
+        files = {path.name for path in finished.run.trial(row["key"]).iterdir()}
+        kept = {"model.json", "model.head.safetensors"} & files
+        of_an_arm = row["stage"] == "final" and row["baseline"] is None
+        assert len(kept) == (2 if keep and of_an_arm else 0)
+        if kept:
+            digests = json.loads((finished.run.trial(row["key"]) / "result.json").read_text())["files"]
+            assert kept <= set(digests)
 
 
 def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
 from reports import RecordsError
+from reports.answer import answer
 from reports.frame import Run, read_run
 from reports.intervals import Estimate
 from reports.margins import margin_of
@@ -147,6 +150,31 @@ def test_tables_judge_by_the_declared_margin(run: Run) -> None:
         else:
             assert margins == {None}
             assert "equivalent" not in verdicts
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"), [(0.001, "beyond the margin of 0.001"), (5.0, "within the margin of 5.000")]
+)
+def test_the_answer_says_how_a_lead_stands_to_the_margin(tmp_path: Path, margin: float, words: str) -> None:
+    run = read_run(Records(patients=60, exhibits=False, failures=False).write(tmp_path / "run"))
+    run.meta["suite"]["margins"] = {"anthropometry": {"r2": margin}}
+    one = answer(next(one for one in compare(run, 200) if one.protocols == ("matched",)))
+    assert (one.verdict, one.winner) == ("winner", "DXA-VAE")
+    assert words in one.sentences[0]
+    assert ("but by less than the margin" in one.headline) == (margin == 5.0)
+
+
+def test_arms_within_the_margin_are_called_equivalent(tmp_path: Path) -> None:
+    same = dict.fromkeys(("imagenet", "nodxa_vae", "dxa_vae"), 0.3)
+    records = Records(patients=60, exhibits=False, failures=False, noise=same | {"mean": 1, "pca_ridge": 0.4})
+    run = read_run(records.write(tmp_path / "run"))
+    run.meta["suite"]["margins"] = {"anthropometry": {"r2": 0.2}}
+    one = answer(next(one for one in compare(run, 200) if one.protocols == ("matched",)))
+    assert one.verdict == "equivalent"
+    assert "are equivalent to it" in one.headline
+    del run.meta["suite"]["margins"]
+    one = answer(next(one for one in compare(run, 200) if one.protocols == ("matched",)))
+    assert one.verdict == "inconclusive"
 
 
 def test_plug_ins_are_exploratory(run: Run) -> None:

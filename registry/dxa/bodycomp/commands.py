@@ -95,6 +95,24 @@ def import_results(results: Path, key: Path, software: str, output: Path) -> Non
 
 
 @bodycomp.command()
+@click.argument("reference", type=_FILE)
+@click.argument("other", type=_FILE)
+def compare(reference: Path, other: Path) -> None:
+    """Print how two tables of measures of the same scans agree, whoever measured them."""
+    from registry.dxa.bodycomp.comparison import compare_tables  # noqa: PLC0415
+
+    found, incomplete = compare_tables(reference, other)
+    head = f"{'measure':<18}{'n':>5}{'R2':>9}{'r2':>9}{'RMSE':>10}{'bias':>10}{'slope':>9}{'CCC':>9}"
+    click.echo(head)
+    for one in found:
+        click.echo(
+            f"{one.measure:<18}{one.scans:>5}{one.r2:>9.3f}{one.r2_pearson:>9.3f}{one.rmse:>10.4f}"
+            f"{one.bias:>10.4f}{one.slope:>9.3f}{one.ccc:>9.3f}"
+        )
+    click.echo(f"{incomplete} shared scans have no complete measures in one of the tables.")
+
+
+@bodycomp.command()
 @click.option("--cohort", type=_FILE, help="Fit to a cohort's scans of known composition.")
 @click.option("--part", default="paired", show_default=True)
 @click.option("--split", default="train", show_default=True, help="Never the split that is judged.")

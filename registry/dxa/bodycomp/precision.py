@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.contracts import InputError
-from registry.dxa.bodycomp import subjects
-from registry.dxa.bodycomp.analysis import MEASURES, analyse
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
 from registry.dxa.cohort.manifest import write_atomically
+
+# Subjects and analyser are imported where they are used: tasks read the committed precision while planning.
+if TYPE_CHECKING:
+    from registry.dxa.bodycomp.subjects import StudySubject
 
 # 1.96 * sqrt(2): the change between two scans of one person that is real with 95 % confidence.
 LSC_FACTOR = 2.77
@@ -99,6 +102,8 @@ def precision_study(
     The default, 30 subjects scanned twice, is the design the ISCD recommends. Between scans change pose,
     placement, noise, bowel gas and the fine texture of soft tissue.
     """
+    from registry.dxa.bodycomp.analysis import MEASURES, analyse  # noqa: PLC0415
+
     calibration = calibration or committed_calibration()
     values, keys = [], []
     for subject in simulated_repeats(count, repeats):
@@ -117,6 +122,8 @@ def committed_precision() -> dict[str, float]:
 
 def write_committed_precision(found: Sequence[Precision]) -> Path:
     """Keep the RMS-SD of a study as the package's own: equivalence margins of the tasks follow it."""
+    from registry.dxa.bodycomp import subjects  # noqa: PLC0415
+
     path = Path(__file__).parent / _DATA_FILE
     record = {
         "schema_version": 1,
@@ -128,6 +135,8 @@ def write_committed_precision(found: Sequence[Precision]) -> Path:
     return path
 
 
-def simulated_repeats(count: int, repeats: int) -> list[subjects.StudySubject]:
+def simulated_repeats(count: int, repeats: int) -> list[StudySubject]:
     """Subjects reserved for studies of precision."""
+    from registry.dxa.bodycomp import subjects  # noqa: PLC0415
+
     return list(subjects.simulate_subjects("precision", count, repeats=repeats))

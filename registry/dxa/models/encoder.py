@@ -32,6 +32,7 @@ class ScanEncoder(nn.Module):
 
     def __init__(self, architecture: Architecture, *, imagenet: bool = False) -> None:
         super().__init__()
+        self.architecture = architecture
         self.register_buffer("channel_mean", _channel(architecture.channel_mean), persistent=False)
         self.register_buffer("channel_scale", _channel(architecture.channel_scale), persistent=False)
         self.stem = nn.Conv2d(len(CHANNELS), 3, 1)

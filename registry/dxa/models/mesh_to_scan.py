@@ -17,10 +17,9 @@ from registry.dxa.mesh.files import Mesh
 from registry.dxa.mesh.torch_ops import TorchBackend, gather_points
 from registry.dxa.models.architecture import Architecture
 from registry.dxa.models.encoder import FeatureScale
-from registry.dxa.models.generator import ScanGenerator
 from registry.dxa.models.initialization import calibrate_batch_statistics
 from registry.dxa.models.points import PointNet, PointNet2, build_point_encoder
-from registry.dxa.models.vae import Reconstruction
+from registry.dxa.models.vae import GENERATORS, Reconstruction
 from registry.dxa.models.weights import load_weights
 from registry.dxa.settings import DxaSettings
 
@@ -110,7 +109,7 @@ class MeshToScan(nn.Module):
         nn.init.zeros_(self.mean.bias)
         nn.init.normal_(self.log_variance.weight, std=1e-3)
         nn.init.constant_(self.log_variance.bias, _START_LOG_VARIANCE)
-        self.generator = ScanGenerator(architecture)
+        self.generator = GENERATORS[architecture.generator](architecture)
         # What is the same for every mesh of one topology is computed once, on the mean body.
         self.register_buffer("vertex_index", torch.arange(surface.points))
         self.register_buffer("template", torch.zeros(surface.points, 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks.linear import Matrix, PrincipalComponents, Ridge, mean_r2
 from registry.dxa.tasks.published import SOURCE, published_values
 from registry.dxa.training.scans import ScanSplit, load_measures, load_scans
+
+if TYPE_CHECKING:
+    from registry.dxa.training.finetuning import Regressor
 
 ROWS = tuple(
     Row(measure.name, measure.location, measure.quantity.capitalize(), measure.unit)
@@ -97,6 +101,12 @@ class Anthropometry(Task):
             targets={name: targets[:, column] for column, name in enumerate(MEASURES)},
             predictions={name: predictions[:, column] for column, name in enumerate(MEASURES)},
         )
+
+    def keep(self, context: TrialContext, model: FittedModel) -> Artifact:
+        """Encoder and head."""
+        from registry.dxa.models.weights import weights_of  # noqa: PLC0415
+
+        return Artifact(parts={"model": weights_of(model.state)}, metadata=_facts(context, model.state))
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
         """`mean`: of train; `pca_ridge_16`, `pca_ridge_64`, `pca_ridge`: ridge on principal scores.
@@ -185,11 +195,30 @@ class AnthropometryProbe(Anthropometry):
         model, score = RidgeOnFeatures.fit(context, regressor, train, validation)
         return FittedModel(model, {"mean_r2": score})
 
+    def keep(self, context: TrialContext, model: FittedModel) -> Artifact:
+        """Encoder and ridge."""
+        from registry.dxa.models.weights import weights_of  # noqa: PLC0415
+
+        regressor = model.state.regressor
+        return Artifact(
+            parts={"model": weights_of(regressor), "ridge": vars(model.state.ridge)},
+            metadata=_facts(context, regressor),
+        )
+
     def layouts(self) -> Sequence[TableLayout]:
         """The rows of Table 3; nobody published a probe."""
         (table,) = super().layouts()
         title = "Body measures from features of the untouched encoder"
         return (replace(table, key="probe", title=title, published=(), published_source="", footnotes=()),)
+
+
+def _facts(context: TrialContext, regressor: Regressor) -> dict[str, Any]:
+    """What has to be known to build a regressor again."""
+    return {
+        "architecture": regressor.encoder.architecture.metadata(),
+        "measures": list(MEASURES),
+        "settings": dict(context.settings),
+    }
 
 
 def _open(context: TrialContext, split: str) -> tuple[NDArray[np.float32], Matrix]:

@@ -11,15 +11,19 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.contracts import DataError, TrialContext
+from registry.contracts import DataError, InputError, TrialContext
 from registry.dxa.cohort.measures import COMPOSITION
 from registry.dxa.imaging import GRID
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.scans import ScanSplit, load_scans, reduce_scan
+
+if TYPE_CHECKING:
+    from registry.dxa.bodycomp.calibration import Calibration
 
 Scans = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -112,7 +116,7 @@ def judge(context: TrialContext, split: ScanSplit, real: Scans, generated: Scans
     # A real scan that cannot be analysed is no target; its generated twin is not judged, under any arm.
     targets = {**_columns(target), CLOSURE: closure_kg(target)}
     predictions = {**_columns(predicted), CLOSURE: closure_kg(predicted)}
-    truth = _truth(split)
+    truth = truth_of(split)
     if truth is not None:
         truth = _spread(truth[chosen], chosen, len(real))
         targets |= {TRUE + name: values for name, values in _columns(truth).items()}
@@ -131,14 +135,12 @@ def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matr
         If the scans are real and their cohort has no calibration.
     """
     from registry.dxa.bodycomp import analyse  # noqa: PLC0415 - compiles when it is first used
-    from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
-    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
 
-    given = None if split.calibration is None else read_calibration(split.calibration)
-    calibration = calibration_for(given, simulated=split.simulated)
+    calibration = _calibration(settings, split)
+    used = "raw" if calibration is None else calibration.fingerprint
     rows = []
     for scan in scans:
-        digest = hashlib.sha256(f"{calibration.fingerprint}{scan.shape}".encode())
+        digest = hashlib.sha256(f"{used}{scan.shape}".encode())
         digest.update(np.ascontiguousarray(scan).tobytes())
         name = digest.digest()
         if name not in _memory:
@@ -148,6 +150,21 @@ def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matr
                 _memory.popitem(last=False)
         rows.append(_memory[name])
     return np.array(rows).reshape(-1, len(MEASURES))
+
+
+def _calibration(settings: DxaSettings, split: ScanSplit) -> Calibration | None:
+    """That of the cohort, the package's for simulated scans; `None` where raw measures are asked for."""
+    from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+
+    if settings.composition_calibration == "raw":
+        return None
+    given = None if split.calibration is None else read_calibration(split.calibration)
+    try:
+        return calibration_for(given, simulated=split.simulated)
+    except InputError as error:
+        mend = f"{error.mend}; or set composition_calibration = 'raw' in [settings] to compare without units"
+        raise InputError(error.message, mend=mend) from error
 
 
 def to_scanner_grid(scan: Scans, reduction: int) -> Scans:
@@ -189,7 +206,7 @@ def _spread(values: Matrix, chosen: NDArray[np.int64], count: int) -> Matrix:
     return full
 
 
-def _truth(split: ScanSplit) -> Matrix | None:
+def truth_of(split: ScanSplit) -> Matrix | None:
     """The composition that the cohort knows of its subjects, if it does."""
     try:
         return np.asarray(split.measures(MEASURES), np.float64)
@@ -219,7 +236,7 @@ def _training_means(context: TrialContext, part: str) -> dict[str, float]:
     measured = measure_scans(scans[chosen], settings, train)
     means = dict(zip(MEASURES, np.nanmean(measured, axis=0).tolist(), strict=True))
     means[CLOSURE] = float(np.nanmean(closure_kg(measured)))
-    truth = _truth(train)
+    truth = truth_of(train)
     if truth is not None:
         means |= {TRUE + name: float(value) for name, value in zip(MEASURES, truth.mean(0), strict=True)}
     return means

@@ -23,12 +23,20 @@ from registry.contracts import (
 )
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks import generated as generated_scans
-from registry.dxa.tasks.composition import MEASURES, TRUE, chosen_scans, closure_kg, measure_scans
+from registry.dxa.tasks.composition import (
+    CLOSURE,
+    MEASURES,
+    TRUE,
+    chosen_scans,
+    closure_kg,
+    measure_scans,
+    truth_of,
+)
 from registry.dxa.tasks.generated import PRIMARY, composition_layouts, image_layouts
 from registry.dxa.tasks.linear import Matrix, mean_r2
 from registry.dxa.tasks.published import published_values
 from registry.dxa.tasks.shape_model import LinearGenerator, ShapeRegression
-from registry.dxa.training.scans import ScanSplit, load_measures, load_scans
+from registry.dxa.training.scans import ScanSplit, load_scans
 
 if TYPE_CHECKING:
     from registry.dxa.models.mesh_to_scan import MeshToScan
@@ -130,6 +138,21 @@ class PseudoDxa(Task):
             facts={"meshes": f"{backend.name} {backend.version}"},
         )
 
+    def keep(self, context: TrialContext, model: FittedModel) -> Artifact:
+        """Point encoder and generator, and what computed on meshes."""
+        from registry.dxa.models.weights import weights_of  # noqa: PLC0415
+
+        state: MeshToScan = model.state
+        return Artifact(
+            parts={"model": weights_of(state)},
+            metadata={
+                "architecture": state.architecture.metadata(),
+                "surface": state.surface.metadata(),
+                "mesh_backend": {"name": state.backend.name, "version": state.backend.version},
+                "settings": dict(context.settings),
+            },
+        )
+
     def _scored(self, context: TrialContext, model: MeshToScan | LinearGenerator) -> FittedModel:
         split = context.open_split(self.card.part, "validation")
         vertices, real = _load(context, split)
@@ -153,18 +176,14 @@ class PseudoDxa(Task):
         chosen = chosen_scans(len(real), settings.analysed_scans)
         target[chosen] = measure_scans(real[chosen], settings, split)
         predicted = model.predict(vertices)
-        truth = load_measures(split, MEASURES)
-        truth[np.setdiff1d(np.arange(len(real)), chosen)] = np.nan
-        return Predictions(
-            patients=list(split.patients),
-            scans=list(split.scan_ids),
-            targets={**_named(target), "closure_kg": closure_kg(target), **_named(truth, TRUE)},
-            predictions={
-                **_named(predicted),
-                "closure_kg": closure_kg(predicted),
-                **_named(predicted, TRUE),
-            },
-        )
+        targets = {**_named(target), CLOSURE: closure_kg(target)}
+        predictions = {**_named(predicted), CLOSURE: closure_kg(predicted)}
+        truth = truth_of(split)
+        if truth is not None:
+            truth[np.setdiff1d(np.arange(len(real)), chosen)] = np.nan
+            targets |= _named(truth, TRUE)
+            predictions |= _named(predicted, TRUE)
+        return Predictions(list(split.patients), list(split.scan_ids), targets, predictions)
 
 
 def _named(values: Matrix, prefix: str = "") -> dict[str, Matrix]:

@@ -128,6 +128,16 @@ class Reconstruction(Task):
             split, real, lambda chosen: _reconstruct(context, model.state, real[chosen])
         )
 
+    def keep(self, context: TrialContext, model: FittedModel) -> Artifact:
+        """The autoencoder."""
+        return Artifact(
+            parts=model.state.parts(),
+            metadata={
+                "architecture": model.state.encoder.architecture.metadata(),
+                "settings": dict(context.settings),
+            },
+        )
+
     def _scored(self, context: TrialContext, model: ScanVae | _Components) -> FittedModel:
         split = context.open_split(self.card.part, "validation")
         real = _load(context, split)

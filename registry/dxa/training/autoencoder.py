@@ -87,14 +87,8 @@ def _groups(context: TrialContext, vae: ScanVae) -> list[Group]:
     rate = float(context.hyperparameters["learning_rate"])
     encoder_rate = rate * float(context.hyperparameters["encoder_rate_factor"])
     dense_rate = rate * float(context.hyperparameters["dense_rate_factor"])
-    layers = [one for one in (vae.mean, *vae.generator.modules()) if isinstance(one, nn.Linear)]
-    dense = [
-        matrix
-        for layer in layers
-        for matrix in layer.parameters()
-        if matrix.ndim == 2 and min(matrix.shape) <= _POLAR_SIDE
-    ]
-    apart = {id(parameter) for parameter in dense}
+    head, drawing = _matrices(vae.mean), _matrices(vae.generator)
+    apart = {id(parameter) for parameter in (*head, *drawing)}
 
     def rest(*modules: nn.Module) -> list[nn.Parameter]:
         return [p for module in modules for p in module.parameters() if id(p) not in apart]
@@ -104,7 +98,24 @@ def _groups(context: TrialContext, vae: ScanVae) -> list[Group]:
         Group(rest(vae.encoder, vae.mean, vae.log_variance), encoder_rate),
         Group(rest(vae.generator), rate),
     ]
-    return [*groups, Group(dense, dense_rate, polar=True)] if dense else groups
+    # The head reads more features than there are scans: without decay it learns the train scans by heart.
+    decay = float(context.hyperparameters["head_weight_decay"])
+    if head:
+        groups.append(Group(head, dense_rate, polar=True, weight_decay=decay))
+    if drawing:
+        groups.append(Group(drawing, dense_rate, polar=True))
+    return groups
+
+
+def _matrices(module: nn.Module) -> list[nn.Parameter]:
+    """Weights of dense layers that are narrow enough for polar steps."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return [
+        matrix
+        for layer in layers
+        for matrix in layer.parameters()
+        if matrix.ndim == 2 and min(matrix.shape) <= _POLAR_SIDE
+    ]
 
 
 def _view(context: TrialContext, scans: Tensor) -> Callable[[NDArray[np.int64]], Tensor]:

@@ -36,11 +36,11 @@ def prepare(context: TrialContext) -> torch.device:
 
 
 def autocast(context: TrialContext) -> AbstractContextManager[None]:
-    """The context in which networks run in the trial's number format."""
+    """The context in which networks run in the number format of the trial or of its settings."""
     return torch.autocast(
         torch.device(context.device).type,
         dtype=torch.bfloat16,
-        enabled=context.precision == "bfloat16",
+        enabled="bfloat16" in {context.precision, context.settings.get("precision")},
     )
 
 

@@ -56,7 +56,7 @@ def train_generation(
         with torch.no_grad():
             model.mean.bias.copy_(latents.mean(0))
             spread = (latents - latents.mean(0)).square().mean()
-    factors = LossFactors.of(artifact.metadata.get("factors") or NoDxaVae.card.factors)
+    factors = LossFactors.of({**NoDxaVae.card.factors, **artifact.metadata.get("factors", {})})
     network = PerceptualNetwork().to(device) if factors.needs_network else None
     scan_loss = ScanLoss(real, factors, network)
     centres = model.centres()

@@ -45,6 +45,9 @@ class Group:
         What is trained, and its peak rate.
     polar
         Whether they are matrices that take steps of `PolarMomentum` in the place of AdamW's.
+    weight_decay
+        What each step takes off them, times the learning rate; the recipe's for AdamW, none for polar steps
+        where not given.
     apart
         Whether their gradients are clipped by their own norm, as those of an opponent are.
     frozen_steps
@@ -54,6 +57,7 @@ class Group:
     parameters: Sequence[nn.Parameter]
     learning_rate: float
     polar: bool = False
+    weight_decay: float | None = None
     apart: bool = False
     frozen_steps: int = 0
 
@@ -229,7 +233,12 @@ def _optimizers(groups: Sequence[Group], recipe: Recipe) -> list[torch.optim.Opt
 
     def options(*, polar: bool) -> list[dict[str, Any]]:
         return [
-            {"params": list(group.parameters), "lr": group.learning_rate, "peak": group.learning_rate}
+            {
+                "params": list(group.parameters),
+                "lr": group.learning_rate,
+                "peak": group.learning_rate,
+                **({} if group.weight_decay is None else {"weight_decay": group.weight_decay}),
+            }
             for group in groups
             if group.polar == polar
         ]

@@ -31,12 +31,18 @@ class PolarMomentum(torch.optim.Optimizer):
         of its sides' ratio.
     momentum
         What is kept of the past gradients at each step.
+    weight_decay
+        Each step shrinks the matrix by this times `lr`, as AdamW's does.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float, momentum: float = 0.95
+        self,
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.ndim != 2:
@@ -55,6 +61,7 @@ class PolarMomentum(torch.optim.Optimizer):
                 kept = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
                 direction = polar_factor(parameter.grad + group["momentum"] * kept)
                 rows, columns = parameter.shape
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(direction, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
 
 

@@ -58,6 +58,7 @@ def test_what_keeps_its_contract_passes_every_check(name: str, cache: Path) -> N
         assert resumed.state == "not applicable"
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_the_last_check_is_a_run_in_a_worker_of_ray(cache: Path) -> None:
     found = by_check("principal_components", cache, executor="tune")

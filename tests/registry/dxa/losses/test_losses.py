@@ -213,7 +213,7 @@ def test_layers_weigh_what_is_declared(scans):
             deviation = (real - real.mean((0, 2, 3), keepdim=True)).abs().mean()
             expected += weight / 4 * (true - other).abs().mean() / deviation / 2
     found = loss(np.array([0, 1]), made)["perceptual"]
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_summed_units_are_those_of_the_published_code(scans, network, plain):

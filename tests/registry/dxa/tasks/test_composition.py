@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from registry.contracts import DataError, InputError
+from registry.dxa.bodycomp.calibration import committed_calibration, write_calibration
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks import composition
 from registry.dxa.tasks.composition import (
@@ -94,6 +97,38 @@ def test_real_scans_are_refused_without_a_calibration(tmp_path, real):
     split.simulated = False
     with pytest.raises(InputError, match="not calibrated"):
         judge(context_for(Reconstruction(), tmp_path), split, real, real, part="pretraining")
+
+
+def imported():
+    """A split of a real cohort, which knows nothing of its subjects' composition."""
+    split = open_split("pretraining", "test")
+    split.simulated = False
+
+    def unknown(names):
+        raise DataError("no such column", mend="none")
+
+    split.measures = unknown
+    return split
+
+
+def test_real_scans_are_compared_raw_or_with_the_calibration_of_their_cohort(tmp_path, real):
+    package, split = committed_calibration(), imported()
+    raw = context_for(Reconstruction(), tmp_path, settings={"composition_calibration": "raw"})
+    found = judge(raw, split, real, real.copy(), part="pretraining")
+    assert not any(key.startswith(TRUE) for key in found.targets)
+    split.calibration = tmp_path / "own.json"
+    write_calibration(replace(package, simulated=False, source="phantoms"), split.calibration)
+    own = judge(context_for(Reconstruction(), tmp_path), split, real, real.copy(), part="pretraining")
+    line = package.slopes["total_fat_kg"], package.intercepts["total_fat_kg"]
+    calibrated = line[0] * found.targets["total_fat_kg"] + line[1]
+    np.testing.assert_allclose(own.targets["total_fat_kg"], calibrated)
+
+
+def test_without_either_the_error_names_both_ways(tmp_path, real):
+    with pytest.raises(InputError, match="not calibrated") as error:
+        judge(context_for(Reconstruction(), tmp_path), imported(), real, real, part="pretraining")
+    assert "'raw'" in error.value.mend
+    assert "calibrate" in error.value.mend
 
 
 @pytest.mark.parametrize("reduction", [1, 2, 3, 6])

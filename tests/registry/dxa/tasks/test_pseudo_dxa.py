@@ -180,7 +180,7 @@ def test_every_vertex_of_a_body_can_be_read(tmp_path, artifacts, encoder):
     mean = body_model().mean_cm[: body_model().vertices]
     vertices = (mean[None] * (0.7 + 0.5 * split.sizes[:, None])).astype(np.float32)
     settings = {
-        "mesh_points": None,
+        "mesh_points": 0,
         "point_encoder": encoder,
         "point_width": 32,
         "alignment_steps": 18,

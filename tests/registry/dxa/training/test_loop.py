@@ -234,9 +234,10 @@ def test_what_the_machine_cannot_do_is_refused(tmp_path, changes, message):
         prepare(trial(tmp_path, **changes))
 
 
-def test_bfloat16_trains_near_float32(tmp_path):
+@pytest.mark.parametrize("asked", [{"precision": "bfloat16"}, {"settings": {"precision": "bfloat16"}}])
+def test_bfloat16_trains_near_float32(tmp_path, asked):
     exact, _ = fit(trial(tmp_path / "a"))
-    short, _ = fit(trial(tmp_path / "b", precision="bfloat16"))
+    short, _ = fit(trial(tmp_path / "b", **asked))
     for name, value in exact.items():
         assert torch.allclose(value, short[name], atol=0.05)
     assert not same(exact, short)

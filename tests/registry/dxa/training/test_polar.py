@@ -28,6 +28,13 @@ def test_the_first_step_moves_every_direction_alike():
     torch.testing.assert_close(weight.detach(), expected, atol=1e-5, rtol=0)
 
 
+def test_decay_shrinks_the_matrix_by_its_share_of_the_rate():
+    weight = nn.Parameter(torch.eye(3))
+    weight.grad = torch.zeros(3, 3)
+    PolarMomentum([weight], lr=0.1, weight_decay=2.0).step()
+    torch.testing.assert_close(weight.detach(), 0.8 * torch.eye(3))
+
+
 def test_an_ill_conditioned_map_is_learned_where_adam_is_still_at_its_first_direction():
     """Inputs whose singular values fall from 1 to 0.03, each optimiser at the better of two rates."""
     generator = torch.Generator().manual_seed(0)

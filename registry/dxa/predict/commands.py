@@ -1,0 +1,138 @@
+"""The command line `harness predict`: thin, over the functions of this package; click alone at import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry.contracts import InputError
+
+if TYPE_CHECKING:
+    from registry.dxa.predict.kept import KeptModel
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@click.option("--run", required=True, type=_FILE, help="A run that kept its models (run-all --keep-models).")
+@click.option("--arm", required=True, help="Whose model.")
+@click.option("--task", required=True, help="Of which task.")
+@click.option(
+    "--protocol", type=click.Choice(["matched", "tuned"]), default="tuned", show_default=True,
+    help="How its hyperparameters were chosen.",
+)  # fmt: skip
+@click.option("--seed", type=int, help="Final seed.  [default: the best on validation]")
+@click.option("--output", type=_FILE, default=Path("predictions"), show_default=True, help="Folder to write.")
+@click.option("--calibration", type=_FILE, help="Of the analyser, for models of real scans.")
+@click.option("--conventions", is_flag=True, help="Reconstruction: image metrics under other conventions.")
+def predict(files: tuple[Path, ...], *, run: Path, task: str, output: Path, **options: Any) -> None:
+    r"""Apply a trained model to new scans (.npy) or, for pseudo_dxa, to body surfaces (.ply, .obj, .off).
+
+    Generated scans are written as .npy (150 x 109 x 6, counts) and PNG, with their body composition in
+    predictions.csv; measures go to predictions.csv alone.
+
+    \b
+    Examples:
+      harness predict --run runs/quick --arm dxa_vae --task pseudo_dxa me.ply
+      harness predict --run runs/quick --arm imagenet --task anthropometry scans/*.npy
+    """
+    from registry.dxa.predict.apply import measurer, scan_generator  # noqa: PLC0415
+    from registry.dxa.predict.kept import find_model  # noqa: PLC0415
+
+    names = _names(files)
+    which = {name: options[name] for name in ("arm", "protocol", "seed")}
+    kept = find_model(run, task=task, **which)
+    generate = scan_generator(task, kept)
+    if options["conventions"] and task != "reconstruction":
+        raise InputError("--conventions compares a reconstruction with its scan", mend="leave it out")
+    if kept.simulated:
+        click.echo("SIMULATED: this model learned from simulated scans; no value below is a clinical result.")
+    output.mkdir(parents=True, exist_ok=True)
+    if generate is None:
+        measure = measurer(task, kept)
+        rows = [{"file": name, **measure(path)} for name, path in zip(names, files, strict=True)]
+    else:
+        made = {name: generate(path) for name, path in zip(names, files, strict=True)}
+        rows = _compositions(made, output, kept, options["calibration"])
+        if options["conventions"]:
+            _print_conventions(files, list(made.values()), kept)
+    _write_rows(rows, output / "predictions.csv")
+    for row in rows:
+        click.echo("")
+        for key, value in row.items():
+            click.echo(f"  {key:<28}{value if isinstance(value, str) else format(value, '10.3f')}")
+    click.echo(
+        f"\nmodel of trial {kept.key[:12]}, validation score {kept.validation_score:.4f}; wrote {output}"
+    )
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    names = [path.stem for path in files]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(
+            f"several files are called {repeated[0]!r}", mend="rename one: outputs take their names"
+        )
+    return names
+
+
+def _compositions(
+    made: Mapping[str, Any], output: Path, kept: KeptModel, calibration: Path | None
+) -> list[dict[str, Any]]:
+    """Write each scan as .npy and PNG; its flags and measures as the analyser finds them."""
+    import numpy as np  # noqa: PLC0415
+
+    from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
+    from registry.dxa.bodycomp.analysis import MEASURES, analyse  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+    from registry.dxa.predict.apply import settings_of  # noqa: PLC0415
+    from registry.dxa.predict.picture import write_channels  # noqa: PLC0415
+    from registry.dxa.tasks.composition import to_scanner_grid  # noqa: PLC0415
+
+    given = None if calibration is None else read_calibration(calibration)
+    try:
+        used = calibration_for(given, simulated=kept.simulated)
+    except InputError as error:
+        click.echo(f"no body composition: {error.message}. {error.mend}", err=True)
+        used = None
+    rows = []
+    for name, scan in made.items():
+        full = to_scanner_grid(scan, settings_of(kept).scan_reduction)
+        np.save(output / f"{name}.npy", full, allow_pickle=False)
+        write_channels(full, output / f"{name}.png")
+        row: dict[str, Any] = {"file": name}
+        if used is not None:
+            (found,) = analyse(full[None], calibration=used).scans
+            row["flags"] = " ".join(sorted(found.flags)) or "none"
+            row |= {measure: found.measures.get(measure, float("nan")) for measure in MEASURES}
+        rows.append(row)
+    return rows
+
+
+def _print_conventions(files: Sequence[Path], made: Sequence[Any], kept: KeptModel) -> None:
+    import numpy as np  # noqa: PLC0415
+
+    from registry.dxa.predict.apply import read_scan  # noqa: PLC0415
+    from registry.dxa.tasks.image_metrics import sweep_conventions  # noqa: PLC0415
+
+    real = np.stack([read_scan(path, kept) for path in files])
+    for key, scores in sweep_conventions(real, np.stack(made)).items():
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        click.echo(f"{numbers}  {key}")
+
+
+def _write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    import csv  # noqa: PLC0415
+    import io  # noqa: PLC0415
+
+    from registry.dxa.cohort.manifest import write_atomically  # noqa: PLC0415
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())

@@ -1,0 +1,112 @@
+"""The weights that a run kept of its final models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registry.contracts import DataError, InputError, Weights
+
+#: What a run is asked for so that its models stay.
+_KEEP = "run the suite with --keep-models into a new folder (finished trials are not repeated)"
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """A trained model as files have it.
+
+    Attributes
+    ----------
+    key
+        Of its trial.
+    validation_score
+        Of its task's primary metric.
+    simulated
+        Whether it learned from simulated scans.
+    metadata, parts
+        What is needed to build it again, and its weights.
+    """
+
+    key: str
+    validation_score: float
+    simulated: bool
+    metadata: dict[str, Any]
+    parts: dict[str, Weights]
+
+
+def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | None = None) -> KeptModel:
+    """The final model of an arm on a task with the best validation score, or that of a seed.
+
+    Models of label fractions and of other splits are left out.
+
+    Raises
+    ------
+    InputError
+        If the run has no such final trial, or kept no models.
+    DataError
+        If a file of the run is missing or damaged.
+    """
+    import polars as pl  # noqa: PLC0415 - seconds, and only where a run is read
+
+    record = _read_json(run / "run.json")
+    try:
+        trials = pl.read_parquet(run / "results" / "trials.parquet")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"{run}/results/trials.parquet cannot be read ({error})", mend="finish the run"
+        ) from error
+    found = trials.filter(pl.col("stage") == "final", pl.col("status") == "done", pl.col("task") == task)
+    arms = sorted(set(found["strategy"].drop_nulls().to_list()))
+    if arm not in arms:
+        raise InputError(
+            f"{run} has no final trial of arm {arm!r} on task {task!r}",
+            mend=f"arms of this task: {', '.join(arms) or 'none'}",
+        )
+    found = found.filter(pl.col("strategy") == arm, pl.col("protocols").list.contains(protocol))
+    for column in ("label_fraction", "split"):
+        if column in found.columns:
+            found = found.filter(pl.col(column).fill_null(0) == 0)
+    if seed is not None:
+        found = found.filter(pl.col("seed") == seed)
+    if not found.height:
+        raise InputError(
+            f"{run} has no final trial of {arm} on {task}, protocol {protocol}, seed {seed}",
+            mend="give another --protocol or --seed",
+        )
+    directions = {one["name"]: one["primary"]["direction"] for one in record["tasks"]}
+    row = found.sort("validation_score", descending=directions[task] == "max").row(0, named=True)
+    metadata, parts = _read_model(run / "trials" / row["key"])
+    return KeptModel(row["key"], row["validation_score"], record["cohort"]["simulated"], metadata, parts)
+
+
+def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Weights]]:
+    from safetensors.numpy import load  # noqa: PLC0415
+
+    if not (folder / "model.json").is_file():
+        raise InputError(f"{folder} keeps no model", mend=_KEEP)
+    digests = _read_json(folder / "result.json").get("files", {})
+    contents = {}
+    for name in sorted(name for name in digests if name.startswith("model.")):
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise DataError(f"{folder / name} cannot be read ({error})", mend=_KEEP) from error
+        if hashlib.sha256(contents[name]).hexdigest() != digests[name]:
+            raise DataError(f"{folder / name} is corrupt: its SHA-256 is not the recorded one", mend=_KEEP)
+    metadata: dict[str, Any] = json.loads(contents.pop("model.json"))
+    return metadata, {name.split(".")[1]: load(content) for name, content in contents.items()}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing", mend="give the folder of a finished run") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error})", mend="restore it or run the suite again"
+        ) from error
+    return record

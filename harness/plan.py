@@ -138,7 +138,7 @@ class Plan:
     def places(self) -> Iterator[Place]:
         """Every arm on every task that it applies to, under every condition."""
         for cell in self.applicable:
-            for condition in self.conditions[cell.task] if self.arms[cell.strategy].is_strategy else (MAIN,):
+            for condition in self.conditions[cell.task] if self.arms[cell.strategy].competes else (MAIN,):
                 yield Place(cell.strategy, cell.task, condition)
 
     @property

@@ -41,6 +41,9 @@ class Control:
         Whether it came out as expected; `None` where it cannot be told.
     sentence
         The outcome in words.
+    separated, rows
+        Row by row of the endpoint and without correction: of how many intervals that should hold zero it lies
+        outside. `None` where there is none to judge by.
     resampled
         What the intervals speak about.
     """
@@ -59,6 +62,8 @@ class Control:
     passed: bool | None
     sentence: str
     resampled: str
+    separated: int | None = None
+    rows: int = 0
 
 
 def controls(run: Run, comparison: Comparison, draws: int) -> list[Control]:
@@ -114,14 +119,46 @@ def _control(
     else:
         return Control(*place, value, None, None, "There is no baseline to compare it with.", "")
     passed, sentence = _outcome(kind, difference)
-    return Control(
-        *place, value, difference, passed, sentence, endpoint.resampled(*filter(None, (key, against)))
-    )
+    separated, rows = _by_row(kind, endpoint, key, against)
+    resampled = endpoint.resampled(*filter(None, (key, against)))
+    sentence += _by_row_in_words(kind, endpoint, separated, rows)
+    return Control(*place, value, difference, passed, sentence, resampled, separated, rows)
+
+
+def _by_row(kind: str, endpoint: Endpoint, key: str, against: str) -> tuple[int | None, int]:
+    """Rows whose interval excludes zero although nothing is there, and rows that have an interval.
+
+    For an A/A arm the interval of the difference on either side; for shuffled labels the interval of r2
+    above zero, which is what guessing reaches.
+    """
+    if kind == "aa":
+        found = estimate(endpoint.crossed.difference(key, against, endpoint.statistic))
+        outside = [
+            one.low > 0 or one.high < 0 for one in found if one.low is not None and one.high is not None
+        ]
+    elif kind == "shuffled_labels" and endpoint.statistic == "r2":
+        found = estimate(endpoint.crossed.of(key, endpoint.statistic))
+        outside = [one.low > 0 for one in found if one.low is not None]
+    else:
+        return None, 0
+    return (sum(outside), len(outside)) if outside else (None, 0)
+
+
+def _by_row_in_words(kind: str, endpoint: Endpoint, separated: int | None, rows: int) -> str:
+    if separated is None or rows < 2:
+        return ""
+    if kind == "aa":
+        return (
+            f" Row by row, {separated} of {rows} uncorrected intervals exclude zero"
+            f" ({ALPHA * rows:.2g} expected)."
+        )
+    return f" Row by row, {separated} of {rows} intervals of {endpoint.statistic} lie above zero."
 
 
 def _outcome(kind: str, difference: Difference) -> tuple[bool | None, str]:
     if difference.p is None and difference.verdict != "not judged":
         return None, "There is no interval to judge it by."
+    passed: bool | None
     if kind == "aa":
         passed = difference.verdict not in ("better", "worse")
         words = (
@@ -137,12 +174,13 @@ def _outcome(kind: str, difference: Difference) -> tuple[bool | None, str]:
             if passed
             else "Shuffled labels are predicted better than by guessing: test data leak into training."
         )
+    elif difference.verdict == "worse":
+        passed = True
+        words = "With its physics broken the arm is worse: the physics is part of what helps."
     else:
-        passed = difference.verdict == "worse"
+        passed = False if difference.verdict in ("better", "equivalent") else None
         words = (
-            "With its physics broken the arm is worse: the physics is part of what helps."
-            if passed
-            else "With its physics broken the arm is not shown to be worse:"
-            " the gain cannot be put down to the physics."
+            "With its physics broken the arm is not shown to be worse:"
+            " a gain of the intact arm cannot be put down to the physics."
         )
     return passed, words

@@ -201,9 +201,9 @@ def test_a_strategy_with_broken_physics_takes_part_as_a_control() -> None:
 
 def test_shares_of_the_labels_are_an_axis_of_every_strategy_on_every_task_with_labels() -> None:
     plan = toy_plan(
-        2,
+        3,
         [toy_task("t0", baselines=("mean",)), toy_task("t1", uses_labels=False)],
-        controls={"aa": ["s0"]},
+        controls={"aa": ["s0"], "broken_physics": ["s2"]},
         label_efficiency={"fractions": [0.5, 0.1, 1.0], "draws": 2},
     )
     shares = [Condition(share, draw) for share in (0.1, 0.5) for draw in (0, 1)]

@@ -205,6 +205,10 @@ def test_controls_come_out_as_they_must(analyses: Analyses) -> None:
     assert found["aa"].against == found["broken_physics"].against == "arm:dxa_vae"
     assert "seeds not shared" not in found["shuffled_labels"].resampled
     assert found["shuffled_labels"].against == "baseline:mean"
+    assert found["shuffled_labels"].separated == 0
+    assert found["aa"].rows == found["shuffled_labels"].rows > 1
+    assert f"{found['aa'].separated} of {found['aa'].rows} uncorrected intervals" in found["aa"].sentence
+    assert found["broken_physics"].separated is None
 
 
 def test_controls_can_fail(tmp_path: Path) -> None:
@@ -218,9 +222,11 @@ def test_controls_can_fail(tmp_path: Path) -> None:
     assert {kind: one.passed for kind, one in found.items()} == {
         "aa": False,
         "shuffled_labels": False,
-        "broken_physics": False,
+        "broken_physics": None,  # neither shown to be worse nor to be as good
     }
     assert "test data leak" in found["shuffled_labels"].sentence
+    for kind in ("aa", "shuffled_labels"):
+        assert (found[kind].separated or 0) >= 0.8 * found[kind].rows
 
 
 def test_strips_hold_every_trial(run: Run, analyses: Analyses) -> None:

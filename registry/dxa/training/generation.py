@@ -59,7 +59,10 @@ def train_generation(
             model.mean.bias.copy_(latents.mean(0))
             spread = (latents - latents.mean(0)).square().mean()
     factors = LossFactors.of({**NoDxaVae.card.factors, **artifact.metadata.get("factors", {})})
-    network = PerceptualNetwork().to(device) if factors.needs_network else None
+    network = None
+    if factors.needs_network:
+        network = PerceptualNetwork(settings.perceptual_network).to(device)
+        network = network.to(memory_format=torch.channels_last)
     scan_loss = ScanLoss(real, factors, network)
     centres = model.centres()
     latent_weight = float(context.hyperparameters["latent_weight"])

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from reports.analyses import NEEDS
 from reports.comparison import WITH_UNIT, Comparison
-from reports.contents import Contents
+from reports.contents import Block, Contents
 from reports.export import agreement_file, differences_csv, table_name, values_csv
 from reports.frame import Run
 from reports.latex import table_latex
@@ -20,6 +20,10 @@ from reports.page.text import environment, flat
 
 #: A run with more trials than this lists the first ones and names the file that holds all.
 TRIALS_SHOWN = 2_000
+
+
+#: Files beyond this many characters are named, but not carried, so that the page stays below 8 MB.
+DOWNLOADS = 2_000_000
 
 
 def render(contents: Contents) -> str:
@@ -38,7 +42,7 @@ def render(contents: Contents) -> str:
         needs=NEEDS,
         with_unit=WITH_UNIT,
         margins=contents.margins,
-        downloads=[(one, _downloads(run, one.data)) for one in contents.blocks],
+        downloads=_downloads(contents),
         trials=trials,
         shown_trials={trial["key"] for trial in trials},
         trial_count=len(run.trials),
@@ -75,7 +79,19 @@ def policy(*scripts: str) -> str:
     )
 
 
-def _downloads(run: Run, comparison: Comparison) -> list[dict[str, str]]:
+def _downloads(contents: Contents) -> list[tuple[Block, list[dict[str, str]]]]:
+    """The files of every block as links that carry them, as long as the page stays small."""
+    room, found = DOWNLOADS, []
+    for block in contents.blocks:
+        files = []
+        for file in _files(contents.run, block.data):
+            room -= len(file["uri"])
+            files.append(file if room >= 0 else {**file, "uri": ""})
+        found.append((block, files))
+    return found
+
+
+def _files(run: Run, comparison: Comparison) -> list[dict[str, str]]:
     files = []
     for table in comparison.tables:
         name = table_name(comparison, table)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import html5lib
@@ -18,7 +21,7 @@ from reports.page import render
 from reports.plane import Dot, Series, plane
 from reports.svg import BAND, GRID, INK, MUTED, PAPER
 from tests.reports.designs import DesignRecords
-from tests.reports.records import Records
+from tests.reports.records import NOISE, Records
 
 CSS = Path(__file__).parents[2] / "reports" / "page" / "assets" / "report.css"
 
@@ -172,3 +175,44 @@ def test_weights_lead_to_the_trial_that_made_them(contents: Contents, page: str)
     assert f'<a href="#trial-{made["key"]}">' in section(page, "trials")
     assert f'id="trial-{made["key"]}"' in section(page, "trials")
     assert made["artifact"][:16] in section(page, "provenance")
+
+
+def test_files_that_would_make_the_page_heavy_are_named_instead(
+    contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.page.DOWNLOADS", 30_000)
+    text = section(render(contents), "downloads")
+    carried, named = text.count('href="data:'), text.count("<code>tables/")
+    assert carried > 0
+    assert named > 0
+    assert len(text) < 50_000
+
+
+def test_margins_are_said_where_they_were_declared(tmp_path: Path) -> None:
+    folder = Records(patients=40, draws=1, noise={**NOISE, "nodxa_vae": 0.3}).write(tmp_path / "run")
+    meta = json.loads((folder / "run.json").read_text())
+    assert "No margin of equivalence" in section(build(folder, draws=50).read_text(), "methods")
+    meta["suite"]["margins"] = {"anthropometry": {"r2": 0.5}}
+    (folder / "run.json").write_text(json.dumps(meta))
+    page = build(folder, draws=200).read_text()
+    assert "Declared margins, shown as gray bands: Anthropometry, r²: ±0.5" in section(page, "methods")
+    assert "margin ±0.5</title><rect" in page
+    assert "≈</span> equivalent" in page
+
+
+@pytest.mark.slow
+def test_an_outside_validator_finds_no_error(page: str, tmp_path: Path) -> None:
+    jar, java = os.environ.get("VNU_JAR"), shutil.which("java")
+    if not jar or not java:
+        pytest.skip("needs java and VNU_JAR, the path of vnu.jar (npm: vnu-jar)")
+    path = tmp_path / "page.html"
+    path.write_text(page)
+    done = subprocess.run(
+        [java, "-jar", jar, "--errors-only", "--format", "json", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [one["message"] for one in json.loads(done.stderr)["messages"] if one["type"] == "error"]
+    # Its style checker lags behind container queries, which every present browser has.
+    assert [one for one in errors if not one.startswith("CSS: ")] == []

@@ -116,7 +116,12 @@ def read_scan(path: Path, declaration: Declaration | None) -> npt.NDArray[np.uin
         _refuse("file is missing", "add it, or take the row out")
     except (OSError, ValueError, EOFError) as error:
         _refuse(f"cannot be read as .npy ({error})", "write an array of numbers with numpy.save")
-    if not isinstance(values, np.ndarray) or values.ndim != 3 or values.shape[2] != len(CHANNELS):
+    if (
+        not isinstance(values, np.ndarray)
+        or values.ndim != 3
+        or values.shape[2] != len(CHANNELS)
+        or not values.size
+    ):
         shape = getattr(values, "shape", "an archive")
         _refuse(f"has shape {shape}, not (rows, columns, {len(CHANNELS)})", "write one array per scan")
     if values.dtype != np.uint16:

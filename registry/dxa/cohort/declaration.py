@@ -90,7 +90,7 @@ class ScannerDeclaration(Strict):
         A packed cohort has one scale, so that attenuation, R images and losses mean the same everywhere.
         """
         values = values[..., self.order]
-        if self.as_stored:
+        if self.as_stored and int(values.max()) <= MAXIMUM_CODE:
             return values.astype(np.uint16), 0
         attenuation = (values.astype(np.float64) - self.offset_counts) / self.gain_counts_per_neper
         codes = np.rint(OFFSET_COUNTS + GAIN_COUNTS_PER_NEPER * attenuation)

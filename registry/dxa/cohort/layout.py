@@ -127,6 +127,7 @@ class _Reader:
                 frame = polars.read_parquet(path).cast(polars.String)
             else:
                 frame = polars.read_csv(path, infer_schema=False)
+            frame = frame.rename({column: column.strip() for column in frame.columns})
         except (OSError, polars.exceptions.PolarsError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.findings.add(name, f"cannot be read ({reason})", "write it again as a table with a header")
@@ -134,7 +135,7 @@ class _Reader:
         if frame.is_empty():
             self.findings.add(name, "has no rows", "list the scans")
             return None
-        return frame.rename({column: column.strip() for column in frame.columns})
+        return frame
 
     def _completed(self, frame: polars.DataFrame, name: str) -> polars.DataFrame:
         """A split's list of the original project: what it does not say is assumed, and kept as such."""
@@ -195,11 +196,11 @@ class _Reader:
         path = self._path(given, "path", note)
         mesh = self._path(given, "mesh", note) if given.get("mesh") else None
         sex = given.get("sex", "").lower()
-        if sex not in SEXES and sex != "unknown":
+        if "sex" in given and sex not in SEXES and sex != "unknown":
             note("sex", given.get("sex", ""), "is neither female nor male", "write female, male or unknown")
         age = None
-        if given.get("age_years", "").lower() != "unknown":
-            age = _number(note, "age_years", given.get("age_years", ""), AGES_YEARS)
+        if given.get("age_years", "unknown").lower() != "unknown":
+            age = _number(note, "age_years", given["age_years"], AGES_YEARS)
         if split == "":
             split = self._split(given, note)
         sizes = {}
@@ -244,7 +245,11 @@ class _Reader:
                 note(column, "", "is empty", "name the file, relative to the folder")
             return None
         path = self.folder / given[column]
-        if not path.resolve().is_relative_to(self.folder):
+        try:
+            inside = path.resolve().is_relative_to(self.folder)
+        except (OSError, ValueError):  # a loop of links, a name that no file can have
+            inside = False
+        if not inside:
             note(column, given[column], "path leaves the folder", "move the file into it")
             return None
         return path

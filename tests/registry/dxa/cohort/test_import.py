@@ -283,6 +283,37 @@ def test_missing_tables_and_damaged_ones_are_named(study: Path) -> None:
     assert "cohort.toml: is missing" in "\n".join(map(str, read_layout(study).findings.defects))
 
 
+def test_a_missing_column_is_one_defect_and_odd_names_are_no_crash(study: Path) -> None:
+    frame = polars.read_csv(study / "manifest.csv", infer_schema=False)
+    frame.drop("sex", "age_years").write_csv(study / "manifest.csv")
+    listed = [str(defect) for defect in read_layout(study).findings.defects]
+    assert sorted(line.split("'")[1] for line in listed) == ["age_years", "sex"]
+    frame.write_csv(study / "manifest.csv")
+    edit(study, 2, path="scans/\0.npy")
+    edit(study, 3, path="scans")
+    np.save(study / "scans" / "none.npy", np.empty((0, 109, 6), np.uint16))
+    edit(study, 4, path="scans/none.npy")
+    listed = [str(defect) for defect in read_layout(study).findings.defects]
+    for row, words in ((2, "leaves the folder"), (3, "cannot be read"), (4, "has shape (0, 109, 6)")):
+        assert any(f"row {row}," in line and words in line for line in listed), (row, listed)
+
+
+def test_values_beyond_14_bits_are_limited_and_counted(study: Path, tmp_path: Path) -> None:
+    text = (study / "cohort.toml").read_text()
+    (study / "cohort.toml").write_text(text.replace("bit_depth = 14", "bit_depth = 16"))
+    table = polars.read_csv(study / "manifest.csv", infer_schema=False)
+    first = study / table.filter(polars.col("split") == "test")["path"][0]
+    values = np.load(first)
+    before = int((values == 16383).sum())
+    values[0, 0] = 20_000
+    np.save(first, values)
+    manifest = import_cohort(study, tmp_path / "packed")
+    verify(tmp_path / "packed")
+    assert manifest.parts["pretraining"]["test"].saturated_values == 6
+    stored = open_split(tmp_path / "packed", "pretraining", "test").scans[0]
+    assert int((stored == 16383).sum()) == before + 6
+
+
 def test_links_do_not_lead_out(study: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.npy"
     first = next((study / "scans").iterdir())

@@ -102,6 +102,7 @@ def warnings(run: Run, comparisons: Sequence[Comparison], answers: Sequence[Answ
     found += _few_patients(comparisons)
     found += _seeds(run, comparisons)
     found += _tuning_artefacts(answers)
+    found += run.meta.get("caveats", [])  # what the suite's own choices take away
     return list(dict.fromkeys(found))
 
 

@@ -10,8 +10,10 @@ import polars as pl
 import pytest
 
 from harness.executors.inline import InlineExecutor
+from harness.executors.tune import TuneExecutor
 from harness.outlook import look_ahead
 from harness.progress import SilentDisplay
+from harness.resources import Resources
 from harness.run import run_suite
 from registry.contracts import InputError
 from tests.harness.digits_run import ROOT, digits_request, journal, numbers, run_inline, tables
@@ -185,3 +187,27 @@ def test_wrong_values_are_named(tmp_path: Path, changes: Any, message: str) -> N
         look_ahead(request(tmp_path, **changes))
     assert message in str(error.value)
     assert error.value.mend
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_searches_on_ray_end_as_in_one_process(tmp_path: Path) -> None:
+    run_inline(request(tmp_path, "inline", **SEARCHED))
+    executor = TuneExecutor(Resources(), workers=2)
+    assert run_suite(request(tmp_path, "ray", **SEARCHED), executor, SilentDisplay()).complete
+    one, other = numbers(tmp_path / "inline"), numbers(tmp_path / "ray")
+    for name, frame in one.items():
+        # which run pretrained first, and so whose weights came from the cache, makes no difference
+        assert frame.equals(other[name]), name
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_trials_stop_early_on_ray(tmp_path: Path) -> None:
+    executor = TuneExecutor(Resources(), workers=2)
+    asked = request(tmp_path, **{**STOPPING, "budget": {"draws": 8}})
+    assert run_suite(asked, executor, SilentDisplay()).complete
+    rows = tables(tmp_path / "run")["search"]
+    assert (rows["pruned"] > 0).all()
+    assert ((rows["full_trials"] > 7) & (rows["full_trials"] <= 8)).all()
+    assert (rows["draws"] > 8).all()

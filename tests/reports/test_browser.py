@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 
 from reports import build_report
-from tests.reports.records import TITLES, Records
+from reports.build import build
+from reports.diff import diff
+from reports.diff_page import write_diff
+from tests.reports.records import NOISE, TITLES, Records
 
 pytestmark = pytest.mark.browser
 
@@ -97,6 +101,25 @@ def test_switches_sort_and_filter_work(browser: Any, page_path: Path) -> None:
         assert one.problems == []
 
 
+def test_a_table_without_the_chosen_statistic_shows_its_own(browser: Any, tmp_path: Path) -> None:
+    folder = Records(patients=12, draws=1).write(tmp_path / "run")
+    layouts = json.loads((folder / "layouts.json").read_text())
+    (table,) = layouts["anthropometry"]
+    errors = [one for one in table["statistics"] if one["name"] in ("rmse", "bias")]
+    layouts["anthropometry"] += [
+        table | {"key": "single", "statistics": errors[:1]},
+        table | {"key": "errors", "statistics": errors},
+    ]
+    (folder / "layouts.json").write_text(json.dumps(layouts))
+    with Opened(browser, build(folder, draws=50)) as one:
+        task = one.page.locator("#task-anthropometry")
+        shown = task.locator("table.results:visible caption strong")
+        assert shown.all_inner_texts() == ["r²", "RMSE", "RMSE"]
+        task.get_by_role("button", name="Bias").click()
+        assert shown.all_inner_texts() == ["Bias", "RMSE", "Bias"]
+        assert one.problems == []
+
+
 def seconds_of(page: Any) -> list[float]:
     heads = page.locator("#trial-list thead th").all_inner_texts()
     column = next(index for index, head in enumerate(heads) if head.startswith("Seconds"))
@@ -171,3 +194,28 @@ def test_axe_finds_nothing_serious(browser: Any, page_path: Path, scheme: Any) -
         if rule["impact"] in ("serious", "critical")
     ]
     assert serious == []
+
+
+@pytest.fixture(scope="module")
+def diff_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("diff")
+    noise = {**NOISE, "dxa_vae": 0.6}
+    sizes: dict[str, Any] = {"patients": 25, "exhibits": False}
+    before = Records(**sizes).write(root / "before")
+    return write_diff(diff(before, Records(**sizes, noise=noise, draws=5).write(root / "after"), 200), root)
+
+
+@pytest.mark.parametrize("width", [1400, 320])
+def test_a_diff_fits_without_a_request_or_an_error(browser: Any, diff_path: Path, width: int) -> None:
+    with Opened(browser, diff_path, viewport={"width": width, "height": 900}) as one:
+        assert one.problems == []
+        assert one.requests == [diff_path.as_uri()]
+        assert one.page.evaluate(OVERFLOW) <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_a_diff(browser: Any, diff_path: Path, scheme: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with Opened(browser, diff_path, color_scheme=scheme, bypass_csp=True) as one:
+        found = axe.run(one.page).response
+    assert [f"{one['id']}: {one['help']}" for one in found["violations"]] == []

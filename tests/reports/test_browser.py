@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from reports import build_report
-from tests.reports.records import TITLES, Records
+from reports.diff import diff
+from reports.diff_page import write_diff
+from tests.reports.records import NOISE, TITLES, Records
 
 pytestmark = pytest.mark.browser
 
@@ -171,3 +173,28 @@ def test_axe_finds_nothing_serious(browser: Any, page_path: Path, scheme: Any) -
         if rule["impact"] in ("serious", "critical")
     ]
     assert serious == []
+
+
+@pytest.fixture(scope="module")
+def diff_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("diff")
+    noise = {**NOISE, "dxa_vae": 0.6}
+    sizes: dict[str, Any] = {"patients": 25, "exhibits": False}
+    before = Records(**sizes).write(root / "before")
+    return write_diff(diff(before, Records(**sizes, noise=noise, draws=5).write(root / "after"), 200), root)
+
+
+@pytest.mark.parametrize("width", [1400, 320])
+def test_a_diff_fits_without_a_request_or_an_error(browser: Any, diff_path: Path, width: int) -> None:
+    with Opened(browser, diff_path, viewport={"width": width, "height": 900}) as one:
+        assert one.problems == []
+        assert one.requests == [diff_path.as_uri()]
+        assert one.page.evaluate(OVERFLOW) <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_a_diff(browser: Any, diff_path: Path, scheme: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with Opened(browser, diff_path, color_scheme=scheme, bypass_csp=True) as one:
+        found = axe.run(one.page).response
+    assert [f"{one['id']}: {one['help']}" for one in found["violations"]] == []

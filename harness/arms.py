@@ -190,12 +190,14 @@ def _derived(base: Arm, name: str, words: str, changes: Changes | None = None) -
 
 
 def _design(declared: Ablation, place: str, base: Arm) -> Design:
-    for factor, values in declared.alternatives.items():
-        _check_factor(place, base, factor, values)
+    alternatives = {
+        factor: tuple(_checked(place, base, factor, value) for value in values)
+        for factor, values in declared.alternatives.items()
+    }
     try:
         return design_of(
             declared.design,
-            declared.alternatives,
+            alternatives,
             orders=declared.orders,
             generators=declared.generators,
         )
@@ -204,8 +206,11 @@ def _design(declared: Ablation, place: str, base: Arm) -> Design:
         raise InputError(f"{place}: {what}", mend=mend) from error
 
 
-def _check_factor(place: str, base: Arm, factor: str, values: tuple[Any, ...]) -> None:
-    """A factor must be the base's, and a change must change it to something of its kind."""
+def _checked(place: str, base: Arm, factor: str, value: Any) -> Any:
+    """The value that a factor is changed to: the factor must be the base's, the value another of its kind.
+
+    Where the base has a fraction, an integer becomes one: 0 and 0.0 are one value and must be one identity.
+    """
     factors = base.card.factors
     if not factors:
         raise InputError(
@@ -215,17 +220,17 @@ def _check_factor(place: str, base: Arm, factor: str, values: tuple[Any, ...]) -
         hint = unknown_name("factor", factor, factors)
         raise InputError(f"{place}: factor {factor!r} of {base.name!r} is not known", mend=hint.mend)
     own = factors[factor]
-    for value in values:
-        if value == own:
-            raise InputError(
-                f"{place}: {factor} = {value!r} is what {base.name!r} has already",
-                mend="name other values alone; the base takes part in any case",
-            )
-        if _kind(value) != _kind(own):
-            raise InputError(
-                f"{place}: {factor} = {value!r} is no {_kind(own)}, as in {base.name!r}, which has {own!r}",
-                mend=f"give a {_kind(own)}",
-            )
+    if _kind(value) != _kind(own):
+        raise InputError(
+            f"{place}: {factor} = {value!r} is no {_kind(own)}, as in {base.name!r}, which has {own!r}",
+            mend=f"give a {_kind(own)}",
+        )
+    if value == own:
+        raise InputError(
+            f"{place}: {factor} = {value!r} is what {base.name!r} has already",
+            mend="name other values alone; the base takes part in any case",
+        )
+    return float(value) if isinstance(own, float) else value
 
 
 def _kind(value: Any) -> str:
@@ -242,16 +247,13 @@ def _arm_of_run(arms: dict[str, Arm], declared: Ablation, changes: Changes, orde
     words = ", ".join(f"{factor} {_text(value)}" for factor, value in changes.items())
     arm = _derived(base, _name_of(base, changes), words, changes)
     frozen = declared.hyperparameters == "frozen"
-    arm = replace(
-        arm,
-        weights_of=arm.name,
-        setting_of=base.setting_of if frozen else arm.name,
-    )
+    arm = replace(arm, weights_of=arm.name, setting_of=base.setting_of if frozen else arm.name)
     same = next((one for one in arms.values() if _same_work(one, arm)), None)
     if same is None:
         if arm.name in arms:  # the same changes of the same base, once frozen and once retuned
-            suffix = "frozen" if frozen else "retuned"
-            arm = _renamed(arm, f"{arm.name}.{suffix}")
+            arm = _renamed(arm, f"{arm.name}.{declared.hyperparameters}")
+        while arm.name in arms:  # two texts that make one plain word
+            arm = _renamed(arm, f"{arm.name}_")
         same = arm
     run = AblationOf(declared.design, base.name, dict(changes), order)
     arms[same.name] = replace(same, ablations=(*same.ablations, run))
@@ -281,7 +283,7 @@ def _renamed(arm: Arm, name: str) -> Arm:
 
 
 def _name_of(base: Arm, changes: Changes) -> str:
-    words = ".".join(f"{factor}_{_text(value)}" for factor, value in changes.items())
+    words = ".".join(f"{factor}_{value}" for factor, value in changes.items())
     return f"{base.name}.{_NO_NAME.sub('_', words)}"
 
 

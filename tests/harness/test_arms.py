@@ -46,7 +46,7 @@ def test_a_change_that_leads_back_to_a_strategy_of_the_suite_is_that_strategy() 
 
 def test_without_that_strategy_in_the_suite_the_arm_is_its_own() -> None:
     plan = toy_plan([family()[1]], 1, ablation=[ablated()])
-    assert list(plan.arms) == ["child", "child.rate_0", "child.depth_1"]
+    assert list(plan.arms) == ["child", "child.rate_0.0", "child.depth_1"]
 
 
 def test_derived_arms_are_trained_by_their_strategy_with_their_factors() -> None:
@@ -60,7 +60,7 @@ def test_derived_arms_are_trained_by_their_strategy_with_their_factors() -> None
 def test_an_arm_of_two_designs_runs_once() -> None:
     designs = [ablated(), ablated("factorial"), ablated("dose", factors={"depth": [1, 3]})]
     plan = toy_plan(family(), 1, ablation=designs)
-    assert list(plan.arms) == ["parent", "child", "child.depth_1", "child.rate_0.depth_1", "child.depth_3"]
+    assert list(plan.arms) == ["parent", "child", "child.depth_1", "child.rate_0.0.depth_1", "child.depth_3"]
     assert [run.design for run in plan.arms["child.depth_1"].ablations] == [
         "leave_one_out",
         "factorial",
@@ -84,7 +84,7 @@ def test_frozen_arms_take_the_setting_of_their_base_and_have_no_draws() -> None:
         "child": 2,
         "child.depth_1": 2,
         # trained like the parent, but not tuned like it: an arm of its own
-        "child.rate_0": 2,
+        "child.rate_0.0": 2,
     }
     assert tuned["child.depth_1"].reason.startswith("frozen, as chosen for child: best validation score")
     matched = {row.draw for row in policy.selection_rows() if row.protocol == "matched"}
@@ -244,3 +244,21 @@ def test_a_repeated_split_repeats_everything_that_reads_data_and_tunes_anew() ->
     policy = Policy(plan)
     run_to_end(policy)
     assert {row.split for row in policy.selection_rows()} == {0, 1, 2}
+
+
+def test_an_integer_where_the_base_has_a_fraction_is_the_same_value() -> None:
+    whole, fraction = (
+        toy_plan([family()[1]], 1, ablation=[ablated(factors={"rate": zero})]) for zero in (0, 0.0)
+    )
+    assert set(whole.arms) == set(fraction.arms) == {"child", "child.rate_0.0"}
+    keys = {plan.pretraining[Source("child.rate_0.0", 0)].key for plan in (whole, fraction)}
+    assert len(keys) == 1
+
+
+def test_values_that_look_alike_are_arms_of_their_own() -> None:
+    close = [0.12345678, 0.12345679]
+    plan = toy_plan([family()[1]], 1, ablation=[ablated("dose", factors={"rate": close})])
+    assert [arm.card.factors["rate"] for arm in plan.arms.values()] == [0.1, *close]
+    texts = ["a b", "a_b", "a/b"]
+    plan = toy_plan([family()[1]], 1, ablation=[ablated("dose", factors={"loss": texts})])
+    assert [arm.card.factors["loss"] for arm in plan.arms.values()] == ["l2", *texts]

@@ -13,7 +13,7 @@ from registry.dxa.losses.perceptual import PerceptualNetwork
 from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
 from registry.dxa.models.initialization import set_modes
 from registry.dxa.models.mesh_to_scan import MeshToScan
-from registry.dxa.models.points import PointNet
+from registry.dxa.models.points import PointNet, TransformNet
 from registry.dxa.models.vae import ScanVae
 from registry.dxa.settings import DxaSettings
 from registry.dxa.strategies.vae import NoDxaVae
@@ -22,6 +22,8 @@ from registry.dxa.training.loop import Group, Recipe, Terms, train
 
 #: Weight of PointNet's orthogonal regulariser (Qi et al. 2016).
 _ORTHOGONALITY = 1e-3
+#: Learning rate of its transforms: every point goes through them, large steps blow up all features at once.
+_TRANSFORM_RATE = 0.03
 
 
 def train_generation(
@@ -57,7 +59,10 @@ def train_generation(
             model.mean.bias.copy_(latents.mean(0))
             spread = (latents - latents.mean(0)).square().mean()
     factors = LossFactors.of({**NoDxaVae.card.factors, **artifact.metadata.get("factors", {})})
-    network = PerceptualNetwork().to(device) if factors.needs_network else None
+    network = None
+    if factors.needs_network:
+        network = PerceptualNetwork(settings.perceptual_network).to(device)
+        network = network.to(memory_format=torch.channels_last)
     scan_loss = ScanLoss(real, factors, network)
     centres = model.centres()
     latent_weight = float(context.hyperparameters["latent_weight"])
@@ -79,9 +84,14 @@ def train_generation(
 
     rate = float(context.hyperparameters["learning_rate"])
     frozen = alignment + round(float(context.hyperparameters["frozen_share"]) * settings.generation_steps)
+    transforms = [part for part in model.points.modules() if isinstance(part, TransformNet)]
+    sensitive = [parameter for module in transforms for parameter in module.parameters()]
+    held = {id(parameter) for parameter in sensitive}
     heads = [model.points, model.mean, model.log_variance]
+    others = [parameter for module in heads for parameter in module.parameters() if id(parameter) not in held]
     groups = [
-        Group([parameter for module in heads for parameter in module.parameters()], rate),
+        Group(others, rate),
+        *([Group(sensitive, _TRANSFORM_RATE * rate)] if sensitive else []),
         Group(
             list(model.generator.parameters()),
             rate * float(context.hyperparameters["generator_rate_factor"]),

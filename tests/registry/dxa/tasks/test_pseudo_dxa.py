@@ -189,7 +189,10 @@ def test_every_vertex_of_a_body_can_be_read(tmp_path, artifacts, encoder):
     }
     seen = []
     report = lambda step, steps, **values: seen.append(values)  # noqa: E731
-    context = context_for(PseudoDxa(), tmp_path, opener=closed, settings=settings, report=report)
+    rate = {"learning_rate": 5e-4}
+    context = context_for(
+        PseudoDxa(), tmp_path, opener=closed, settings=settings, report=report, hyperparameters=rate
+    )
     model = train_generation(context, artifacts["dxa_vae"], vertices, load_scans(split, 6))
     assert model.surface.points == vertices.shape[1] > 10_000
     assert len(seen) == 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from reports import build_report
+from reports.build import build
 from reports.diff import diff
 from reports.diff_page import write_diff
 from tests.reports.records import NOISE, TITLES, Records
@@ -96,6 +98,25 @@ def test_switches_sort_and_filter_work(browser: Any, page_path: Path) -> None:
         assert seconds == sorted(seconds)
         page.locator("#trial-list thead button", has_text="Seconds").click()
         assert seconds_of(page) == sorted(seconds, reverse=True)
+        assert one.problems == []
+
+
+def test_a_table_without_the_chosen_statistic_shows_its_own(browser: Any, tmp_path: Path) -> None:
+    folder = Records(patients=12, draws=1).write(tmp_path / "run")
+    layouts = json.loads((folder / "layouts.json").read_text())
+    (table,) = layouts["anthropometry"]
+    errors = [one for one in table["statistics"] if one["name"] in ("rmse", "bias")]
+    layouts["anthropometry"] += [
+        table | {"key": "single", "statistics": errors[:1]},
+        table | {"key": "errors", "statistics": errors},
+    ]
+    (folder / "layouts.json").write_text(json.dumps(layouts))
+    with Opened(browser, build(folder, draws=50)) as one:
+        task = one.page.locator("#task-anthropometry")
+        shown = task.locator("table.results:visible caption strong")
+        assert shown.all_inner_texts() == ["r²", "RMSE", "RMSE"]
+        task.get_by_role("button", name="Bias").click()
+        assert shown.all_inner_texts() == ["Bias", "RMSE", "Bias"]
         assert one.problems == []
 
 

@@ -16,7 +16,8 @@ from harness.outlook import trial_states
 from harness.plan import Plan, make_plan
 from harness.policy import Outcome, Policy
 from harness.price import price_of
-from harness.results import RunFolder
+from harness.recovery import problem_in
+from harness.results import RunFolder, result_files, table
 from harness.suite import Suite
 from harness.timings import Timing
 from harness.work import work_of
@@ -113,6 +114,31 @@ def test_resume_scan_reference_open_every_result(benchmark: Any, finished_run: R
         return {folder.name: json.loads((folder / "result.json").read_text()) for folder in folders}
 
     assert len(benchmark.pedantic(scan, rounds=3)) == SIDE * SIDE
+
+
+@pytest.fixture(scope="module")
+def written_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run folder with 1,000 trials of two files, as workers write them."""
+    run = RunFolder(tmp_path_factory.mktemp("written"))
+    curves = table("curves", [{"key": "k", "step": step, "name": "loss", "value": 0.5} for step in range(50)])
+    for number in range(1000):
+        key = f"{number:064x}"
+        write_folder(run.trial(key), result_files({"key": key, "validation_score": 0.5}, {"curves": curves}))
+    return run
+
+
+@pytest.mark.benchmark(group="checksums of 1,000 finished trials")
+def test_checksums(benchmark: Any, written_run: RunFolder) -> None:
+    """Every byte of every trial, as at each start."""
+    keys = written_run.finished_keys()
+    assert not any(benchmark(lambda: [problem_in(written_run.trial(key)) for key in keys]))
+
+
+@pytest.mark.benchmark(group="checksums of 1,000 finished trials")
+def test_checksums_reference_read_only(benchmark: Any, written_run: RunFolder) -> None:
+    """Reading the same bytes, without looking at them."""
+    folders = [written_run.trial(key) for key in written_run.finished_keys()]
+    benchmark(lambda: [path.read_bytes() for folder in folders for path in folder.iterdir()])
 
 
 def drive(plan: Plan, folder: Path) -> int:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ def arm(number):
         def pretrain(self, context):
             sleep(context, 1.0)
             return super().pretrain(context)
+    return Arm
 
 def job(number):
     @task(f"job{number}", needs={"encoder"}, domain="digits", part="labelled",
@@ -50,10 +51,11 @@ def job(number):
         def fit(self, context, artifact):
             sleep(context, 0.4)
             return super().fit(context, artifact)
+    return Job
 
 for number in range(9):
-    arm(number)
-    job(number)
+    globals()[f"Arm{number}"] = arm(number)
+    globals()[f"Job{number}"] = job(number)
 """
 
 
@@ -191,33 +193,35 @@ def run_sequentially(seconds: Mapping[str, Any]) -> dict[str, float]:
     return {"trials": float(len(trials)), "span_seconds": span, "busy": sum(trials) / (SLOTS * span)}
 
 
+Note = Callable[[Mapping[str, float]], None]
+
+
+@pytest.fixture
+def note(benchmark: Any, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> Note:
+    """Say what the columns of pytest-benchmark have no room for, and keep it with the measurement."""
+
+    def say(values: Mapping[str, float]) -> None:
+        benchmark.extra_info.update(values)
+        words = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+        with capfd.disabled():
+            sys.stdout.write(f"\n{request.node.name}: {words}\n")
+
+    return say
+
+
 @pytest.mark.benchmark(group="a mixed matrix on two slots")
-def test_matrix(benchmark: Any, folder: Path) -> None:
+def test_matrix(benchmark: Any, folder: Path, note: Note) -> None:
     """The engine, from journal to tables; busy at least 95 %, below 50 ms of the driver per trial."""
-    benchmark.extra_info.update(benchmark.pedantic(run_ours, args=(folder,), rounds=1))
+    note(benchmark.pedantic(run_ours, args=(folder,), rounds=1))
 
 
 @pytest.mark.benchmark(group="a mixed matrix on two slots")
-def test_matrix_reference_one_tuner_per_cell(benchmark: Any, folder: Path) -> None:
+def test_matrix_reference_one_tuner_per_cell(benchmark: Any, folder: Path, note: Note) -> None:
     """Ray Tune as one would first use it, on the same durations."""
-    result = benchmark.pedantic(run_one_tuner_per_cell, args=(folder, durations(folder)), rounds=1)
-    benchmark.extra_info.update(result)
+    note(benchmark.pedantic(run_one_tuner_per_cell, args=(folder, durations(folder)), rounds=1))
 
 
 @pytest.mark.benchmark(group="a mixed matrix on two slots")
-def test_matrix_reference_one_after_another(benchmark: Any, folder: Path) -> None:
+def test_matrix_reference_one_after_another(benchmark: Any, folder: Path, note: Note) -> None:
     """A loop."""
-    benchmark.extra_info.update(benchmark.pedantic(run_sequentially, args=(durations(folder),), rounds=1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _print_ratios(folder: Path, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Say what the columns of pytest-benchmark have no room for."""
-    yield
-    session = request.config._benchmarksession  # type: ignore[attr-defined]
-    lines = [
-        f"  {b.name}: {dict(b.extra_info)}" for b in session.benchmarks if b.fullname.startswith("bench")
-    ]
-    own = [line for line in lines if "test_matrix" in line]
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    reporter.write_line("\n" + "\n".join(own))
+    note(benchmark.pedantic(run_sequentially, args=(durations(folder),), rounds=1))

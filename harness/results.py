@@ -162,9 +162,9 @@ class RunFolder:
 
     def clear_partial(self) -> None:
         """Remove what interrupted writes left behind; only for the process that holds the journal."""
-        if (self.root / "trials").is_dir():
-            for path in (self.root / "trials").glob(f".*{PARTIAL}"):
-                shutil.rmtree(path)
+        for folder in (self.root, self.root / "trials", self.root / "results"):
+            for path in folder.glob(f".*{PARTIAL}"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def finished_outcomes(self, history: History, *, without: Set[str] = frozenset()) -> dict[str, Outcome]:
         """What became of every finished trial: from the journal where it says so, else from its folder.

@@ -26,6 +26,6 @@ def compare(runs: tuple[Path, ...], output: Path) -> None:
     Example:
       harness compare runs/quick colleague/quick --output runs/ours
     """
-    from reports.compare import compare_runs  # noqa: PLC0415 - imports the plotting library
+    from reports.compare import compare_runs  # noqa: PLC0415 - imports polars and scipy
 
     click.echo(compare_runs(runs, output))

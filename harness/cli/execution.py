@@ -79,7 +79,7 @@ def _executor(request: Request) -> Executor:
 
 
 def _report(run: Path) -> Path:
-    import reports  # noqa: PLC0415 - imports the plotting library
+    import reports  # noqa: PLC0415 - imports polars and scipy
 
     path: Path = reports.build_report(run)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -228,10 +229,10 @@ def test_the_feed_hands_on_in_order_after_its_warm_up() -> None:
     assert [(set(w), w["resources"]) for w in warm_up] == [
         ({"warm_up", "group", "name", "resources"}, {"CPU": 1})
     ] * 2
-    assert feed.take("t1") == {"payload": "1", "resources": {"CPU": 1}}
+    assert feed.take("t1") == {"payload": "1", "resources": {"CPU": 1}, "tracked": False}
     feed.give_back("warm0", {})
     assert feed.ended.empty()
-    assert feed.take("t2") == {"payload": "2", "resources": {"CPU": 2}}
+    assert feed.take("t2") == {"payload": "2", "resources": {"CPU": 2}, "tracked": False}
     assert feed.take("t3") is None
     feed.give_back("t2", {"status": "done"})
     assert feed.ended.get_nowait() == ("b", {"status": "done"})
@@ -246,3 +247,53 @@ def test_a_ray_that_would_listen_on_the_network_is_refused(monkeypatch: pytest.M
     executor = TuneExecutor(Resources(), workers=1)
     with pytest.raises(WorkersUnavailableError, match="would listen on the network"):
         executor.start(trials=1)
+
+
+@pytest.mark.ray
+def test_a_tracker_that_fails_is_left_out_and_sees_no_test_numbers(session: Session, tmp_path: Path) -> None:
+    """Here because Ray must have been imported with the executor's environment."""
+    from harness.executors.trackers import Tracker, numbers_of  # noqa: PLC0415
+
+    calls: list[str] = []
+
+    class Inner:
+        def setup(self) -> None:
+            calls.append("setup")
+
+        def log_trial_start(self, trial: Any) -> None:
+            calls.append(str(trial))
+            raise OSError("no network")
+
+        def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+            calls.append("result")
+
+    payload = {
+        "key": "f" * 64,
+        "arm": "mine",
+        "draw": 2,
+        "spec": {
+            **dict.fromkeys(("pretraining_hyperparameters", "baseline", "pretraining_seed")),
+            "stage": "tune",
+            "task": "stroke",
+            "seed": 100,
+            "hyperparameters": {"penalty": 0.5},
+        },
+    }
+    trial: Any = type("Trial", (), {"config": {"payload": json.dumps(payload)}, "last_result": None})()
+    tracker = Tracker("mine", Inner(), tmp_path)
+    tracker.setup()
+    seen = tracker._seen(trial)
+    assert seen is not None
+    assert seen.config == {
+        "arm": "mine",
+        "draw": 2,
+        "stage": "tune",
+        "task": "stroke",
+        "seed": 100,
+        "penalty": 0.5,
+    }
+    tracker.on_trial_start(0, [], trial)
+    tracker.on_trial_result(0, [], trial, {"training_iteration": 1})
+    assert calls == ["setup", "tune mine stroke ffffffff"]
+    result = {"training_iteration": 3, "step": 70, "numbers": {"loss": 1.0, "gone": None}, "outcome": "{}"}
+    assert numbers_of(result) == {"training_iteration": 3, "timesteps_total": 70, "loss": 1.0}

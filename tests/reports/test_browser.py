@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from reports import build_report
+from reports.build import build
 from reports.diff import diff
 from reports.diff_page import write_diff
 from tests.reports.records import NOISE, TITLES, Records
@@ -99,6 +101,25 @@ def test_switches_sort_and_filter_work(browser: Any, page_path: Path) -> None:
         assert one.problems == []
 
 
+def test_a_table_without_the_chosen_statistic_shows_its_own(browser: Any, tmp_path: Path) -> None:
+    folder = Records(patients=12, draws=1).write(tmp_path / "run")
+    layouts = json.loads((folder / "layouts.json").read_text())
+    (table,) = layouts["anthropometry"]
+    errors = [one for one in table["statistics"] if one["name"] in ("rmse", "bias")]
+    layouts["anthropometry"] += [
+        table | {"key": "single", "statistics": errors[:1]},
+        table | {"key": "errors", "statistics": errors},
+    ]
+    (folder / "layouts.json").write_text(json.dumps(layouts))
+    with Opened(browser, build(folder, draws=50)) as one:
+        task = one.page.locator("#task-anthropometry")
+        shown = task.locator("table.results:visible caption strong")
+        assert shown.all_inner_texts() == ["r²", "RMSE", "RMSE"]
+        task.get_by_role("button", name="Bias").click()
+        assert shown.all_inner_texts() == ["Bias", "RMSE", "Bias"]
+        assert one.problems == []
+
+
 def seconds_of(page: Any) -> list[float]:
     heads = page.locator("#trial-list thead th").all_inner_texts()
     column = next(index for index, head in enumerate(heads) if head.startswith("Seconds"))
@@ -157,6 +178,8 @@ def test_print_shows_every_table_and_no_control(browser: Any, page_path: Path) -
         assert one.page.locator("table.results:visible").count() == tables.count()
         assert one.page.locator(".switch:visible, .filter:visible, nav:visible").count() == 0
         assert one.page.locator(".banner").is_visible()
+        one.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert one.page.locator("table.checklist:visible").count() == 4
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

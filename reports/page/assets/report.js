@@ -13,20 +13,28 @@
     history.replaceState(null, "", `#${here}${text ? "?" + text : ""}`);
   };
 
-  // ---- switches: one protocol and one statistic at a time, for all tables of a task at once
+  // ---- switches: one protocol and one statistic at a time, for all tables of a section at once. A table that
+  // does not have the chosen statistic shows its first one.
   const switches = [];
   function addSwitch(host, before, group, words) {
     const panels = [...host.querySelectorAll(`[data-group="${group}"]`)];
-    if (new Set(panels.map((panel) => panel.dataset.choice)).size < 2) return;
+    const serves = (panel, choice) => panel.dataset.choice.split(" ").includes(choice);
+    const boxes = group === "statistic" ? [...new Set(panels.map((panel) => panel.parentElement))] : [host];
+    const sets = boxes.map((box) => panels.filter((panel) => box === host || panel.parentElement === box));
+    const several = sets.filter((own) => new Set(own.map((panel) => panel.dataset.choice)).size > 1);
     const choices = new Map();
-    for (const panel of panels) for (const one of panel.dataset.choice.split(" ")) choices.set(one, panel.dataset.words || one);
+    for (const panel of several.flat()) for (const one of panel.dataset.choice.split(" ")) choices.set(one, panel.dataset.words || one);
+    if (choices.size < 2) return;
     const name = `${host.id}.${group}`;
     const bar = document.createElement("div");
     bar.className = "switch";
     bar.setAttribute("role", "group");
     bar.setAttribute("aria-label", words);
     const show = (choice) => {
-      for (const panel of panels) panel.classList.toggle("hidden", !panel.dataset.choice.split(" ").includes(choice));
+      for (const own of several) {
+        const shown = own.some((panel) => serves(panel, choice)) ? (panel) => serves(panel, choice) : (panel) => panel === own[0];
+        for (const panel of own) panel.classList.toggle("hidden", !shown(panel));
+      }
       for (const button of bar.children) button.setAttribute("aria-pressed", String(button.dataset.to === choice));
     };
     for (const [choice, label] of choices) {
@@ -39,7 +47,7 @@
     }
     before.before(bar);
     show(choices.has(state.get(name)) ? state.get(name) : [...choices.keys()][0]);
-    switches.push({ panels, show });
+    switches.push({ panels: several.flat(), show });
   }
   for (const section of document.querySelectorAll("main > section[id]")) {
     const first = section.querySelector('[data-group="protocol"]');

@@ -17,23 +17,27 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from reports.comparison import Comparison
+from reports.designs import (
+    Changes,
+    effect_weights,
+    factorial_design,
+    factors_of,
+    paths,
+    single_steps,
+    trend_weights,
+)
 from reports.endpoint import Endpoint, endpoint_of
 from reports.frame import Run
-from reports.intervals import Array, Estimate, estimate
+from reports.intervals import Estimate, estimate
 from reports.sample import final_trials
 from reports.tests_ import Difference, judge
 
 #: More orders than this are averaged over, but not shown one by one.
 LADDERS_SHOWN = 6
-
-#: Factors and their values, as text.
-Changes = frozenset[tuple[str, str]]
 
 #: Weights by arm, factors, label and note of an effect.
 Row = tuple[Mapping[str, float], tuple[str, ...], str, str]
@@ -300,7 +304,7 @@ class _Study:
 
     def _row(self, changes: Changes, first: str, second: str) -> Row:
         """What the base's levels of these factors bring: first has them, second does not."""
-        factors = _factors(changes)
+        factors = factors_of(changes)
         together = f"{len(factors)} factors change together: {', '.join(factors)}"
         note = "" if len(factors) == 1 else together
         return {first: 1.0, second: -1.0}, factors, self._words(changes), note
@@ -308,7 +312,7 @@ class _Study:
     def _ladders(self) -> tuple[Ladder, ...]:
         nodes = self._nodes("ladder")
         ladders = []
-        for path in _paths(set(nodes))[:LADDERS_SHOWN]:
+        for path in paths(set(nodes))[:LADDERS_SHOWN]:
             rows = [
                 self._row(before - after, nodes[after], nodes[before])
                 for before, after in pairwise(reversed(path))
@@ -324,23 +328,23 @@ class _Study:
 
     def _order_means(self) -> tuple[OrderMeans, ...]:
         nodes = self._nodes("ladder", "factorial")
-        tops = {path[-1] for path in _paths(set(nodes))}
+        tops = {path[-1] for path in paths(set(nodes))}
         found = []
         for top in sorted(tops, key=sorted):
-            below = _paths({one for one in nodes if one <= top})
-            orders = [path for path in below if path[-1] == top and _single_steps(path)]
+            below = paths({one for one in nodes if one <= top})
+            orders = [path for path in below if path[-1] == top and single_steps(path)]
             if len(orders) < 2:
                 continue
             weights: dict[str, dict[str, float]] = {}
             for path in orders:
                 for before, after in pairwise(reversed(path)):
-                    own = weights.setdefault(_factors(before - after)[0], {})
+                    own = weights.setdefault(factors_of(before - after)[0], {})
                     own[nodes[after]] = own.get(nodes[after], 0.0) + 1 / len(orders)
                     own[nodes[before]] = own.get(nodes[before], 0.0) - 1 / len(orders)
             words = f"mean over {len(orders)} orders"
             rows: list[Row] = [(own, (name,), f"{name}, {words}", "") for name, own in weights.items()]
             complete = len(orders) == math.factorial(len(top))
-            found.append(OrderMeans(_factors(top), len(orders), complete, self._family("order mean", rows)))
+            found.append(OrderMeans(factors_of(top), len(orders), complete, self._family("order mean", rows)))
         return tuple(found)
 
     def _factorial(self) -> Factorial | None:
@@ -353,7 +357,7 @@ class _Study:
             for name, value in changes:
                 levels.setdefault(name, set()).add(value)
         names = [name for name, values in levels.items() if len(values) == 1]
-        design, terms = factorial_design([set(_factors(changes)) for changes in cells], names)
+        design, terms = factorial_design([set(factors_of(changes)) for changes in cells], names)
         weights, estimable = effect_weights(design)
         rows: list[Row] = []
         lost = [f"{name}: more than two levels" for name in levels if name not in names]
@@ -369,7 +373,7 @@ class _Study:
         return Factorial(
             {name: (next(iter(levels[name])), self._before(name)) for name in names},
             tuple(
-                FactorialCell(_factors(changes), key, estimate(self.endpoint.of(key))[0])
+                FactorialCell(factors_of(changes), key, estimate(self.endpoint.of(key))[0])
                 for changes, key in cells.items()
             ),
             2 ** len(names),
@@ -433,75 +437,6 @@ class _Study:
         return ", ".join(words)
 
 
-def factorial_design(
-    cells: Sequence[set[str]], factors: Sequence[str]
-) -> tuple[Array, list[tuple[str, ...]]]:
-    """Design matrix (cells, 1 + terms) of main effects and two-way interactions.
-
-    Parameters
-    ----------
-    cells
-        The factors that are changed in each cell: coded -1 there, +1 elsewhere.
-    """
-    terms = [(name,) for name in factors] + [tuple(pair) for pair in combinations(factors, 2)]
-    coded = {name: np.array([-1.0 if name in cell else 1.0 for cell in cells]) for name in factors}
-    columns = [np.ones(len(cells))]
-    columns += [np.prod([coded[name] for name in term], axis=0) for term in terms]
-    return np.column_stack(columns), terms
-
-
-def effect_weights(design: Array) -> tuple[Array, list[bool]]:
-    """Weights of the cells in every effect, and which effects the cells determine.
-
-    Returns
-    -------
-    Array, list
-        (terms, cells) twice the least squares coefficients, and whether each is estimable.
-
-    Examples
-    --------
-    >>> design, _ = factorial_design([set(), {"a"}, {"b"}, {"a", "b"}], ["a", "b"])
-    >>> effect_weights(design)[0][1].round(12).tolist()
-    [0.5, -0.5, 0.5, -0.5]
-    """
-    inverse = np.linalg.pinv(design)
-    resolution = inverse @ design
-    estimable = [
-        bool(np.abs(row - np.eye(len(row))[place]).max() < 1e-9) for place, row in enumerate(resolution)
-    ]
-    return np.asarray(2 * inverse), estimable
-
-
-def trend_weights(levels: int) -> list[float]:
-    """Weights of ordered levels in the fitted linear change from the first to the last.
-
-    Examples
-    --------
-    >>> trend_weights(3)
-    [-1.0, 0.0, 1.0]
-    """
-    if levels < 2:
-        return [0.0] * levels
-    place = np.arange(levels) - (levels - 1) / 2
-    return [float(one) for one in place / (place**2).sum() * (levels - 1)]
-
-
-def _paths(nodes: set[Changes]) -> list[list[Changes]]:
-    """Every way up from the empty set: each step goes to a smallest set that contains the present one."""
-    ordered = sorted(nodes, key=lambda one: (len(one), sorted(one)))
-
-    def extend(path: list[Changes]) -> list[list[Changes]]:
-        larger = [one for one in ordered if path[-1] < one]
-        nearest = [one for one in larger if not any(path[-1] < other < one for other in larger)]
-        return [longer for one in nearest for longer in extend([*path, one])] if nearest else [path]
-
-    return [path for path in extend([frozenset()]) if len(path) > 1]
-
-
-def _single_steps(path: Sequence[Changes]) -> bool:
-    return all(len(_factors(after - before)) == 1 for before, after in pairwise(path))
-
-
 def _pair(weights: Mapping[str, float]) -> tuple[str, str] | None:
     """The two arms of a plain difference."""
     if sorted(weights.values()) != [-1.0, 1.0]:
@@ -518,10 +453,6 @@ def _renamed(effect: Effect, kind: str) -> Effect:
 
 def _changes(changes: Mapping[str, Any]) -> Changes:
     return frozenset((name, _text(value)) for name, value in changes.items())
-
-
-def _factors(changes: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    return tuple(sorted({name for name, _ in changes}))
 
 
 def _text(value: Any) -> str:

@@ -189,7 +189,7 @@ def _metrics(first: Run, second: Run, both: Run, draws: int) -> tuple[list[Metri
     """Endpoints, judged as one family, and rows."""
     endpoints: list[tuple[MetricChange, float]] = []
     rows: list[MetricChange] = []
-    for name in [task for task in first.tasks if task in second.tasks]:
+    for name in dict.fromkeys([*first.tasks, *second.tasks]):
         for protocols in _protocols(first, second, name):
             for arm in _columns(first, second, name):
                 pair = _Pair(both, name, protocols, arm, draws)
@@ -211,9 +211,9 @@ def _protocols(first: Run, second: Run, task: str) -> list[tuple[str, ...]]:
 
 def _columns(first: Run, second: Run, task: str) -> list[tuple[str, str, str]]:
     """Kind, name and title of every arm and baseline that either run has."""
-    arms = {**{name: arm["title"] for name, arm in second.arms.items()}}
-    arms |= {name: arm["title"] for name, arm in first.arms.items()}
-    baselines = dict.fromkeys([*first.tasks[task]["baselines"], *second.tasks[task]["baselines"]])
+    arms = {name: arm["title"] for run in (second, first) for name, arm in run.arms.items()}
+    declared = [run.tasks[task]["baselines"] for run in (first, second) if task in run.tasks]
+    baselines = dict.fromkeys(name for names in declared for name in names)
     return [("arm", name, title) for name, title in arms.items()] + [
         ("baseline", name, readable(name)) for name in baselines
     ]

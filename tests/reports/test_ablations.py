@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from statsmodels.formula.api import ols
 
-from reports.ablations import _paths, effect_weights, factorial_design, trend_weights
+from reports.designs import effect_weights, factorial_design, paths, trend_weights
 
 FACTORS = ("c", "t", "s")
 CELLS = [{name for name, bit in zip(FACTORS, bits, strict=True) if bit} for bits in product((0, 1), repeat=3)]
@@ -62,9 +62,9 @@ def changes(*names: str) -> frozenset[tuple[str, str]]:
 
 def test_paths_are_all_ways_up() -> None:
     every = {changes(), changes("a"), changes("b"), changes("a", "b")}
-    assert _paths(every) == [
+    assert paths(every) == [
         [changes(), changes("a"), changes("a", "b")],
         [changes(), changes("b"), changes("a", "b")],
     ]
-    assert _paths({changes(), changes("a", "b")}) == [[changes(), changes("a", "b")]]
-    assert _paths({changes()}) == []
+    assert paths({changes(), changes("a", "b")}) == [[changes(), changes("a", "b")]]
+    assert paths({changes()}) == []

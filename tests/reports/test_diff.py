@@ -127,6 +127,22 @@ def test_a_result_that_is_gone_is_a_regression(before: Path, copy: Path) -> None
     assert "<b>too large" not in page
 
 
+def test_a_task_that_is_gone_is_a_regression(before: Path, copy: Path) -> None:
+    meta = json.loads((copy / "run.json").read_text())
+    meta["tasks"] = [task for task in meta["tasks"] if task["name"] != "reconstruction"]
+    (copy / "run.json").write_text(json.dumps(meta))
+    edit(
+        copy,
+        "trials",
+        lambda table: table.filter(pl.col("task").is_null() | (pl.col("task") != "reconstruction")),
+    )
+    found = diff(before, copy, draws=50)
+    lost = [one for one in found.endpoints if one.outcome == "lost"]
+    assert {one.task for one in lost} == {"reconstruction"}
+    assert found.regressions == len(lost) == 3
+    assert {one.outcome for one in diff(copy, before, draws=50).endpoints} == {"new", "unchanged"}
+
+
 def test_configuration_and_environment_show_what_differs_alone(before: Path, copy: Path) -> None:
     meta = json.loads((copy / "run.json").read_text())
     meta["suite"]["budget"]["draws"] = 9

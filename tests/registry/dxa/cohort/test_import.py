@@ -439,3 +439,30 @@ def test_names_of_measures_are_plausible_by_their_unit() -> None:
         assert 0 < low < high
     assert len(CHANNELS) == 6
     assert len(ANTHROPOMETRY) == 15
+
+
+def test_another_division_of_a_simulated_cohort_is_not_simulated_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"train": 3, "validation": 1, "test": 1}
+    table = {"seed": 4, "pretraining": counts, "paired": counts}
+    domain = DxaDomain()
+
+    def prepare(split: int) -> Path:
+        declared = {**table, "split": split}
+        domain.prepare(declared, tmp_path, workers=1, progress=lambda *_: None)
+        reference = domain.cohort(declared, tmp_path)
+        assert ("divided anew" in reference.description) == (split > 0)
+        return reference.folder
+
+    first = prepare(0)
+    assert domain.cohort(table, tmp_path).folder == first
+    monkeypatch.setattr("registry.dxa.cohort.build.simulate_patient", None)
+    second = prepare(2)
+    assert second != first
+    everyone = [
+        sorted(scan for split in SPLITS for scan in open_split(folder, "paired", split).scan_ids)
+        for folder in (first, second)
+    ]
+    assert everyone[0] == everyone[1]
+    assert prepare(2) == second

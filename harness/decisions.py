@@ -227,7 +227,8 @@ class Decisions:
             if plan.draws[place.task]:
                 self._followers[plan.leader(place)].append(place)
             if plan.draws[place.task] or searched:
-                self._waiting |= {(place, protocol): None for protocol in PROTOCOLS}
+                for protocol in PROTOCOLS:
+                    self._waiting[place, protocol] = None
             if searched:
                 self._led_by[plan.weights_leader(place.arm), place.condition.split].append(place)
         self._shared = shared_names(

@@ -34,9 +34,9 @@ class NoDxaVae(Strategy):
 
     space = Space(
         learning_rate=loguniform(5e-4, 1e-2, default=5e-3),
-        encoder_rate_factor=loguniform(0.005, 0.5, default=0.05),
+        encoder_rate_factor=loguniform(0.01, 1.0, default=0.1),
         dense_rate_factor=loguniform(0.06, 6.0, default=0.6),
-        head_weight_decay=loguniform(0.4, 40.0, default=4.0),
+        head_weight_decay=loguniform(0.8, 80.0, default=8.0),
     )
 
     def pretrain(self, context: TrialContext) -> Artifact:

@@ -1,8 +1,9 @@
 """The sources of variation between scans: each a group of documented parameters with fixed ranges.
 
-The ranges were set before any network was trained on the cohort, with an eye on linear baselines. Where a published figure fixes one, the
-parameter names it; the others are plausible values without a source, and say so. Every source can be switched
-off on its own (:func:`without`), its means kept, so that what it adds can be measured.
+The ranges were set before any network was trained on the cohort, with an eye on linear baselines. Where a
+published figure fixes one, the parameter names it; the others are plausible values without a source, and say
+so. Every source can be switched off on its own (:func:`without`), its means kept, so that what it adds can be
+measured.
 """
 
 from __future__ import annotations
@@ -107,8 +108,8 @@ class BoneVariation(Strict):
     """How skeletons of one stature differ, as shares of one unless said.
 
     ``mineral_sd`` is the total mineral's: given weight and age, total BMD scatters by 0.074 g/cm2, about 7 %
-    (111 women; Br J Radiol 1993;66:303, abstract read), and its area besides. The rest is assumed: ``group_sd``
-    varies each group's part, ``calibre_sd`` the thickness of its bones, ``unevenness_sd`` mineral from place
+    (111 women; Br J Radiol 1993;66:303, abstract read), and its area besides. The rest is assumed:
+    ``group_sd`` varies each group's part, ``calibre_sd`` the thickness of its bones, ``unevenness_sd`` mineral from place
     to place; ribs, pelvis and skull differ in size and slope, the spine in its curve and in the mineral that
     wear adds with age (``wear_sd``).
     """

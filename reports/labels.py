@@ -282,7 +282,7 @@ def labels_needed(fractions: Sequence[float], curves: Array, goals: Array) -> Ar
 
     Examples
     --------
-    >>> labels_needed([0.25, 0.5, 1.0], np.array([[0.2, 0.4, 0.6]]), np.array([0.4])).tolist()
+    >>> labels_needed([0.25, 0.5, 1.0], np.array([[0.2, 0.4, 0.6]]), np.array([0.4])).round(9).tolist()
     [0.5]
     """
     place = np.log2(np.asarray(fractions, dtype=np.float64))

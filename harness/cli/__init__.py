@@ -47,6 +47,8 @@ class LazyGroup(click.Group):
             return None
         module, function, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), function)
+        for one in (command, *getattr(command, "commands", {}).values()):
+            one.help = _verbatim(one.help)
         return command
 
     def resolve_command(
@@ -63,6 +65,11 @@ class LazyGroup(click.Group):
         """The overview, without importing any command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+def _verbatim(text: str | None) -> str | None:
+    r"""Help in which click's marker of a paragraph that keeps its lines is spelled `\b`, as docstrings do."""
+    return text.replace("\\b", "\b") if text else text
 
 
 def _for_people(error: Exception) -> Exception:

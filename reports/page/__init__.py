@@ -21,7 +21,6 @@ from reports.page.text import environment, flat
 #: A run with more trials than this lists the first ones and names the file that holds all.
 TRIALS_SHOWN = 2_000
 
-
 #: Files beyond this many characters are named, but not carried, so that the page stays below 8 MB.
 DOWNLOADS = 2_000_000
 

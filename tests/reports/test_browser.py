@@ -178,6 +178,8 @@ def test_print_shows_every_table_and_no_control(browser: Any, page_path: Path) -
         assert one.page.locator("table.results:visible").count() == tables.count()
         assert one.page.locator(".switch:visible, .filter:visible, nav:visible").count() == 0
         assert one.page.locator(".banner").is_visible()
+        one.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert one.page.locator("table.checklist:visible").count() == 4
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -105,7 +105,9 @@ def train_generation(
 
 def target_latents(artifact: Artifact, scans: Tensor, *, batch_size: int = 32) -> Tensor | None:
     """(n, latent size) means that the arm's encoder gives real scans; `None` where it has learned none."""
-    if "encoder" not in artifact.parts or artifact.metadata.get("source") == "random":
+    # an encoder without the latent's head (`mean`) maps to no latent
+    has_latent = any(name.startswith("mean.") for name in artifact.parts.get("encoder", {}))
+    if not has_latent or artifact.metadata.get("source") == "random":
         return None
     vae = ScanVae.from_artifact(artifact).to(scans.device).eval()
     with torch.inference_mode():

@@ -109,9 +109,9 @@ class BoneVariation(Strict):
 
     ``mineral_sd`` is the total mineral's: given weight and age, total BMD scatters by 0.074 g/cm2, about 7 %
     (111 women; Br J Radiol 1993;66:303, abstract read), and its area besides. The rest is assumed:
-    ``group_sd`` varies each group's part, ``calibre_sd`` the thickness of its bones, ``unevenness_sd`` mineral from place
-    to place; ribs, pelvis and skull differ in size and slope, the spine in its curve and in the mineral that
-    wear adds with age (``wear_sd``).
+    ``group_sd`` varies each group's part, ``calibre_sd`` the thickness of its bones, ``unevenness_sd``
+    mineral from place to place; ribs, pelvis and skull differ in size and slope, the spine in its curve and
+    in the mineral that wear adds with age (``wear_sd``).
     """
 
     mineral_sd: float = Field(default=0.10, ge=0, le=0.5)

@@ -159,10 +159,10 @@ class Decisions:
             for draw, setting in hunt.search.propose():
                 trial = self._trial(hunt, draw, setting)
                 self._draws[trial.key].append((hunt, draw))
+                self._record(hunt, draw, setting)
                 if trial.key in self._outcomes:  # another draw was the same setting
                     self.settled(trial.key, self._outcomes[trial.key])
                 else:
-                    self._record(hunt, draw, setting)
                     self._add(trial)
             if hunt.search.finished:
                 for protocol in [one for one in hunt.protocols if one not in hunt.closed]:
@@ -322,12 +322,14 @@ class Decisions:
             self._select_matched(contest)
 
     def _select_tuned(self, hunt: Hunt) -> None:
-        choice = BestValidationScore(self._direction(hunt.place.task)).choose(hunt.search.scores())
+        rule, tries = BestValidationScore(self._direction(hunt.place.task)), hunt.search.tried
+        scores = hunt.search.scores()
+        choice = rule.choose({draw: scores[draw] for draw in scores if tries[draw].status != "pruned"})
         reason = choice.reason
         if choice.draw is None:
             reason = f"{reason}: {hunt.error or 'no draw has a result'}"
         if stopped := hunt.search.count("pruned"):
-            reason = f"{reason} ({stopped} stopped early)"
+            reason = f"{reason}; {stopped} more stopped early"
         choice = replace(choice, reason=reason)
         setting = None if choice.draw is None else hunt.search.settings[choice.draw]
         if not hunt.place.task:

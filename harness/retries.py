@@ -120,12 +120,16 @@ class FailedBefore:
         self._failures = failures
         failed = [trial for key, trial in policy.trials.items() if key in failures]
         arms = {trial.arm for trial in failed if trial.stage == "pretrain"}
+        # a search that comes out otherwise changes everything its arm does
+        self._searched = {trial.arm for trial in failed if trial.spec.probe is not None}
         waiting = [trial.spec.task for trial in policy.trials.values() if trial.arm in arms]
         self._tasks = {*waiting, *(trial.spec.task for trial in failed)}
 
     def concerns(self, trial: Trial) -> bool:
         """Whether it failed, starts from one that did, or may wait for a selection that one held up."""
         if trial.key in self._failures or not self._failures.keys().isdisjoint(trial.spec.upstream):
+            return True
+        if trial.arm in self._searched:
             return True
         return trial.stage == "final" and trial.spec.task in self._tasks
 

@@ -20,6 +20,8 @@ from registry.dxa.training.scans import load_scans
 
 #: Numbers in which views are compared; they belong to the training and are thrown away after it.
 _EMBEDDING = 256
+#: Views that go through the encoder together; a split of a large cohort has more than memory holds.
+_AT_ONCE = 64
 _TERMS = ("invariance", "variance", "covariance")
 
 
@@ -54,12 +56,14 @@ def train_joint_embedding(context: TrialContext) -> Artifact:
         raise InputError("'vicreg' compares scans, a step has one", mend="raise the factor 'scans_per_step'")
     expander = Expander(initial_encoder(start, context.seed))
     with torch.no_grad():
-        expander.features.measure(expander.pooled(start.calibration_scans))
+        batches = torch.split(start.calibration_scans, _AT_ONCE)
+        expander.features.measure(torch.cat([expander.pooled(batch) for batch in batches]))
     expander.to(start.device).to(memory_format=torch.channels_last)
     scans = torch.from_numpy(start.train_scans).to(start.device)
 
     def terms_of(seen: Tensor) -> Terms:
-        views = expander(torch.cat([augment(seen), augment(seen)]))
+        parts = torch.split(torch.cat([augment(seen), augment(seen)]), _AT_ONCE)
+        views = torch.cat([expander(part) for part in parts])
         return {name: weights[name] * term for name, term in vicreg_terms(*views.float().chunk(2)).items()}
 
     def losses(indices: NDArray[np.int64]) -> Terms:

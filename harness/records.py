@@ -21,6 +21,7 @@ from harness.openings import openings_of
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.results import SCHEMA, TABLES, RunFolder, read_result
+from harness.specs import PROTOCOLS
 from registry.ablation import attributions
 from registry.contracts import CohortReference, Domain, SplitSize, StrategyCard
 
@@ -172,7 +173,7 @@ def search_rows(policy: Policy) -> list[dict[str, Any]]:
             {
                 "task": place.task or None,
                 "strategy": place.arm,
-                "protocols": list(hunt.protocols),
+                "protocols": [protocol for protocol in PROTOCOLS if protocol in hunt.protocols],
                 **dataclasses.asdict(place.condition),
                 "weights": None if hunt.weights is None else canonical_json(hunt.weights),
                 "method": method,

@@ -112,6 +112,10 @@ def joined(runs: Mapping[str, Run], *, apart: bool = False) -> Run:
         "cells": [cell for one in parts for cell in one.meta["cells"]],
         "tasks": list(tasks.values()),
         "claims": "procedure" if claims == {"procedure"} else "artifact",
+        "caveats": list(dict.fromkeys(text for one in parts for text in one.meta.get("caveats") or ())),
+        "ablations": [],  # of one suite; what arms were derived from stands with each arm
+        "attributions": [],
+        "provenance": _provenance(runs),
         "suite": _suite(parts),
         "status": _status([run.meta["status"] for run in runs.values()]),
     }
@@ -164,16 +168,18 @@ def _renamed(label: str, run: Run, arms: Mapping[str, str], *, rename_baselines:
 
 def _arm(arm: Mapping[str, Any], names: Mapping[str, str], label: str) -> dict[str, Any]:
     renamed = arm["name"] in names
-    ablation = arm.get("ablation")
-    if ablation:
-        ablation = {**ablation, "base": names.get(ablation["base"], ablation["base"])}
+
+    def based(run: Mapping[str, Any]) -> dict[str, Any]:
+        return {**run, "base": names.get(run["base"], run["base"])}
+
     return {
         **arm,
         "name": names.get(arm["name"], arm["name"]),
         "title": f"{arm['title']} ({label})" if renamed else arm["title"],
         "parent": names.get(arm.get("parent"), arm.get("parent")),  # type: ignore[arg-type]  # None is no key
         "strategy": names.get(arm.get("strategy"), arm.get("strategy")),  # type: ignore[arg-type]
-        "ablation": ablation,
+        "ablation": based(arm["ablation"]) if arm.get("ablation") else None,
+        "ablations": [based(one) for one in arm.get("ablations") or ()],
     }
 
 
@@ -192,6 +198,16 @@ def _first_baselines(parts: Sequence[Run]) -> Iterator[Run]:
             predictions=run.predictions.filter(pl.col("key").is_in(keys)),
             scores=run.scores.filter(pl.col("key").is_in(keys)),
         )
+
+
+def _provenance(runs: Mapping[str, Run]) -> dict[str, Any]:
+    """The first run's, with the openings of the test split of all, and every run's under its label."""
+    found = {label: run.meta["provenance"] for label, run in runs.items()}
+    return {
+        **next(iter(found.values())),
+        "test_openings": sum(int(one.get("test_openings") or 0) for one in found.values()),
+        "runs": found,
+    }
 
 
 def _suite(parts: Sequence[Run]) -> dict[str, Any]:

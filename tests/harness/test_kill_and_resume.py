@@ -15,6 +15,7 @@ from tests.harness.digits_run import command, environment, journal, numbers
 
 #: Every execution of a strategy or task leaves its trial's key here before it does anything.
 COUNTING = """
+import os
 import time
 from pathlib import Path
 from tests.domains import digits
@@ -25,7 +26,7 @@ LOG = Path(LOG_PATH)
 def log(context):
     with LOG.open("a") as file:
         file.write(context.scratch.name + "\\n")
-    time.sleep(0.05)
+    time.sleep(float(os.environ.get("COUNTED_SECONDS", "0.05")))
 
 @strategy("counted", provides={"encoder", "generator"}, domain="digits",
           trained_jointly=frozenset({"encoder", "generator"}), factors={"whiten": False})

@@ -105,15 +105,17 @@ def test_killed_while_a_trial_of_each_stage_runs(tmp_path: Path, undisturbed: Pa
 def test_workers_killed_at_random_on_ray(tmp_path: Path, undisturbed: Path) -> None:
     """The driver lives on and hands their trials out again."""
     run = Killable(tmp_path, "tune")
+    run.environment = {**run.environment, "COUNTED_SECONDS": "1"}
     process = run.start()
     chance = random.Random(7)  # noqa: S311
     killed: list[int] = []
     over = threading.Event()
 
     def kill_now_and_then() -> None:
-        while not over.wait(chance.uniform(0.3, 0.8)):
-            workers = [pid for pid in descendants(process.pid) if name_of(pid).startswith("ray::TrialTrain")]
-            if run.executions() and workers and len(killed) < 6:
+        while not over.wait(chance.uniform(0.8, 1.6)):
+            processes = descendants(process.pid)
+            workers = [pid for pid in processes if name_of(pid).startswith("ray::ResourceTrainable.train")]
+            if run.executions() and workers and len(killed) < 4:
                 victim = chance.choice(workers)
                 os.kill(victim, signal.SIGKILL)
                 killed.append(victim)

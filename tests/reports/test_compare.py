@@ -12,6 +12,7 @@ from harness.cli.compare import compare as command
 from reports import RecordsError
 from reports.compare import join_runs
 from reports.frame import read_run
+from reports.joined import joined
 from reports.tables import compare
 from tests.reports.records import Records
 
@@ -78,6 +79,17 @@ def test_values_are_those_of_each_run_and_differences_are_paired(people: tuple[P
     one = next(c for c in joined if c.protocols == ("matched",))
     contrast = next(c for c in one.endpoint.contrasts if {c.first, c.second} == {"arm:mine", "arm:dxa_vae"})
     assert contrast.pairing == "same patients and the same 2 final seeds"
+
+
+def test_what_an_arm_was_derived_from_and_where_it_ran_stay_with_it(people: tuple[Path, Path]) -> None:
+    runs = {label: read_run(folder) for label, folder in zip(("ann", "bob"), people, strict=True)}
+    run_of = {"design": "dose", "base": "imagenet", "changes": {"size": 2}, "order": 1}
+    runs["bob"].meta["arms"][1] |= {"ablations": [run_of], "ablation": run_of, "parent": "imagenet"}
+    both = joined(runs)
+    mine = both.arms["mine"]
+    assert mine["ablation"]["base"] == mine["ablations"][0]["base"] == mine["parent"] == "imagenet@bob"
+    assert both.meta["provenance"]["test_openings"] == 22
+    assert set(both.meta["provenance"]["runs"]) == {"ann", "bob"}
 
 
 def test_a_reader_is_told_what_was_not_the_same(people: tuple[Path, Path]) -> None:

@@ -1,8 +1,9 @@
 """The sources of variation between scans: each a group of documented parameters with fixed ranges.
 
-The ranges were set before any network was trained on the cohort. Where a published figure fixes one, the
-parameter names it; the others are plausible values without a source, and say so. Every source can be switched
-off on its own (:func:`without`), its means kept, so that what it adds can be measured.
+The ranges were set before any network was trained on the cohort, with an eye on linear baselines. Where a
+published figure fixes one, the parameter names it; the others are plausible values without a source, and say
+so. Every source can be switched off on its own (:func:`without`), its means kept, so that what it adds can be
+measured.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class FatVariation(Strict):
     """How much fat a body of one shape has, and where; shares of one unless said.
 
     ``amount_sd`` is in percent points of body fat; the standard error of the BMI equations is 4.1 (Deurenberg
-    et al. 1991; unverified). ``depot_sd`` varies trunk, arms and legs, ``segment_sd`` parts of them,
+    et al. 1991, abstract read). ``depot_sd`` varies trunk, arms and legs, ``segment_sd`` parts of them,
     ``unevenness_sd`` the layer from place to place over the skin; ``visceral_sd`` the abdominal fat and
     ``visceral_shift_cm`` where it lies. ``marbling_mean``, ``marbling_sd`` are the lipids within lean tissue.
     """
@@ -106,11 +107,11 @@ class FatVariation(Strict):
 class BoneVariation(Strict):
     """How skeletons of one stature differ, as shares of one unless said.
 
-    ``mineral_sd`` is the total mineral's: the coefficient of variation of adults' total BMD is about 10 %
-    (NHANES 1999-2004, Kelly et al. 2009; the figure itself unverified). The rest is assumed: ``group_sd``
-    varies each group's part, ``calibre_sd`` the thickness of its bones, ``unevenness_sd`` mineral from place
-    to place; ribs, pelvis and skull differ in size and slope, the spine in its curve and in the mineral that
-    wear adds with age (``wear_sd``).
+    ``mineral_sd`` is the total mineral's: given weight and age, total BMD scatters by 0.074 g/cm2, about 7 %
+    (111 women; Br J Radiol 1993;66:303, abstract read), and its area besides. The rest is assumed:
+    ``group_sd`` varies each group's part, ``calibre_sd`` the thickness of its bones, ``unevenness_sd``
+    mineral from place to place; ribs, pelvis and skull differ in size and slope, the spine in its curve and
+    in the mineral that wear adds with age (``wear_sd``).
     """
 
     mineral_sd: float = Field(default=0.10, ge=0, le=0.5)

@@ -5,6 +5,7 @@ import pytest
 import torch
 import trimesh
 
+from harness.outputs import exhibit_files, prediction_tables
 from registry.catalog import Catalogue
 from registry.contracts import InputError, TestSplitClosedError
 from registry.dxa.mesh.files import Mesh
@@ -60,6 +61,10 @@ def test_it_predicts_what_its_tables_declare(tmp_path, artifacts):
         assert declared == set(found)
     exhibits = task.exhibits(context, model, open_split("paired", "test"))
     assert [exhibit.key for exhibit in exhibits] == ["mass-light", "mass-median", "mass-heavy"]
+    frames = prediction_tables("k", predictions)  # what the engine makes of it
+    assert frames["predictions"]["scan"].n_unique() == 2
+    assert frames["scores"]["scan"].n_unique() == 8
+    assert set(exhibit_files(exhibits)) == {"exhibits.json", "exhibits.npz"}
 
 
 def test_latents_are_learned_where_the_arm_has_some(tmp_path, artifacts):
@@ -231,6 +236,7 @@ def test_baselines_predict_the_same_measures(tmp_path):
         assert judged.sum() == 4
         for name in (*MEASURES, TRUE + MEASURES[0], "closure_kg"):
             np.testing.assert_allclose(predictions.targets[name], predicted["mean"].targets[name])
+        assert prediction_tables("k", predictions)["predictions"].height
     assert not predicted["shape_model"].scores
     assert predicted["shape_pca_16"].scores["nmae"].mean() < predicted["mean"].scores["nmae"].mean()
     with pytest.raises(ValueError, match="no baseline 'oracle'"):

@@ -109,17 +109,24 @@ class ArmAgreement:
         One per row of the table; `None` where there is nothing to compute from.
     pairs
         Target and prediction of at most `PAIRS_SHOWN` people per row, for drawing; not exported.
+    within
+        Per row: share of people whose error is at most the row's least significant change; `None` where the
+        layout declares none.
     """
 
     column: str
     seeds: tuple[int | None, int | None]
     rows: tuple[Agreement | None, ...]
     pairs: tuple[tuple[tuple[float, float], ...], ...]
+    within: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A layout with its numbers; `agreement` of arms, where the table shows predictions."""
+    """A layout with its numbers; `agreement` of arms, where the table shows predictions.
+
+    `least_significant_changes` by row key, as the layout declares them.
+    """
 
     key: str
     title: str
@@ -130,6 +137,7 @@ class Table:
     footnotes: tuple[str, ...]
     statistics: tuple[StatisticTable, ...]
     agreement: tuple[ArmAgreement, ...]
+    least_significant_changes: Mapping[str, float]
 
 
 @dataclass(frozen=True)

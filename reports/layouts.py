@@ -57,6 +57,7 @@ class LayoutResults:
         known = set(arms) | {arm["title"] for arm in arms.values()}
         elsewhere = {one["arm"] for one in layout["published"] if one["arm"] not in known}
         shows_people = sample is not None and sample.targets is not None
+        changes = layout.get("least_significant_changes") or {}
         return Table(
             layout["key"],
             layout["title"],
@@ -67,10 +68,11 @@ class LayoutResults:
             tuple(layout["footnotes"]),
             tuple(self.statistic(name) for name in self.statistics),
             tuple(
-                arm_agreement(sample, column.key)
+                arm_agreement(sample, column.key, changes)
                 for column in self.present
                 if sample is not None and shows_people and not column.baseline
             ),
+            changes,
         )
 
     def statistic(self, name: str) -> StatisticTable:

@@ -22,11 +22,12 @@ from sklearn.metrics import r2_score
 
 from reports import RecordsError, build_report
 from reports.build import build
+from reports.contents import read_contents
 from reports.curves import pretraining_curves
 from reports.figures import arm_styles
 from reports.frame import read_run
 from reports.svg import nice_ticks, tick_label
-from tests.reports.records import MEASURES, TITLES, Records
+from tests.reports.records import CHANGES, MEASURES, TITLES, Records
 
 EVIL = "<script>alert('x')</script>"
 
@@ -336,6 +337,8 @@ def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
     assert row["bias"]["value"] == pytest.approx(error.mean())
     assert row["upper"]["value"] == pytest.approx(error.mean() + 1.959964 * error.std(ddof=1))
     assert row["people"] == 40
+    assert found["within"][MEASURES.index("Hip")] == pytest.approx(np.mean(np.abs(error) <= CHANGES["Hip"]))
+    assert [one is None for one in found["within"]] == [name not in CHANGES for name in MEASURES]
     path = folder / "tables" / "anthropometry-matched-table3-agreement.csv"
     lines = list(csv.DictReader(path.open(encoding="utf-8")))
     bias = next(
@@ -344,6 +347,28 @@ def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
     assert float(bias["value"]) == pytest.approx(error.mean())
     assert body_of(page).count("Agreement person by person") == 6  # three arms, two protocols
     assert not (folder / "tables" / "reconstruction-matched-tuned-table1-agreement.csv").exists()
+
+
+def test_every_row_has_its_predictions_beside_its_errors(folder: Path) -> None:
+    block = read_contents(folder, draws=50).blocks[-1]
+    pairs = block.agreement["table3", "arm:dxa_vae"]
+    assert len(pairs) == len(MEASURES)
+    for name, (identity, errors) in zip(MEASURES, pairs, strict=True):
+        assert identity.count("h0") == errors.count("h0") == 40  # a dot per person
+        assert f"{name}: predictions over targets" in identity
+        assert errors.count('stroke-dasharray="1 3"') == (2 if name in CHANGES else 0)
+        assert ("least significant change" in errors) == (name in CHANGES)
+
+
+def test_records_without_least_significant_changes_show_none(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    layouts = json.loads((folder / "layouts.json").read_text())
+    for layout in (one for own in layouts.values() for one in own):
+        del layout["least_significant_changes"]
+    (folder / "layouts.json").write_text(json.dumps(layouts))
+    page = body_of(build(folder, draws=50).read_text())
+    assert "Agreement person by person" in page
+    assert "east significant change" not in page
 
 
 def test_agreement_counts_people_not_scans(tmp_path: Path) -> None:

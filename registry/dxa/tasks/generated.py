@@ -19,7 +19,7 @@ from registry.contracts import (
     TableLayout,
     TrialContext,
 )
-from registry.dxa.bodycomp.precision import committed_precision
+from registry.dxa.bodycomp.precision import LSC_FACTOR, committed_precision
 from registry.dxa.cohort.measures import COMPOSITION
 from registry.dxa.imaging import CHANNELS, GRID, PHASES
 from registry.dxa.imaging.r_image import r_image
@@ -112,6 +112,7 @@ def composition_layouts(
             published_source=f"{SOURCE}, {table}",
             footnotes=(*notes, *_COMPOSITION_FOOTNOTES),
             margins=_margins(),
+            least_significant_changes=_least_significant_changes(),
         ),
         TableLayout(
             key="true_composition",
@@ -123,6 +124,7 @@ def composition_layouts(
             "error is part of it.",
             footnotes=("Only where the cohort knows the composition of its subjects.",),
             margins=_margins(TRUE),
+            least_significant_changes=_least_significant_changes(TRUE),
         ),
         TableLayout(
             key="closure",
@@ -146,6 +148,12 @@ def _margins(prefix: str = "") -> dict[str, float]:
     for statistic in ("rmse", "mae", "bias"):
         margins |= {f"{statistic}.{prefix}{name}": repeat[name] for name in MEASURES}
     return margins
+
+
+def _least_significant_changes(prefix: str = "") -> dict[str, float]:
+    """2.77 RMS-SD: what two scans of one subject differ by in 95 of 100 cases without any change."""
+    repeat = committed_precision()
+    return {f"{prefix}{name}": LSC_FACTOR * repeat[name] for name in MEASURES}
 
 
 def image_layouts(

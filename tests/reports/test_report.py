@@ -410,6 +410,14 @@ def test_the_page_says_how_firm_the_order_is(page: str, twin: dict[str, Any]) ->
     assert found["ranks"][0]["column"] == "arm:dxa_vae"
     assert found["ranks"][0]["best"] > 0.99
     assert len(found["ranks"]) == 3  # baselines are no arms
+    drawn = re.search(r'<figure class="plot" id="ranks-anthropometry-matched".*?</figure>', page, re.S)
+    assert drawn
+    titles = re.findall(r"<title>([^,<]*), rank 1: ([\d.]+) %</title>", drawn[0])
+    assert [title for title, _ in titles] == list(TITLES.values())  # declared order, not by rank
+    best = {one["column"].removeprefix("arm:"): one["best"] for one in found["ranks"]}
+    assert [float(share) for _, share in titles] == pytest.approx(
+        [100 * best[name] for name in TITLES], abs=0.06
+    )
     assert sum(one["best"] for one in found["ranks"]) == pytest.approx(1)
     pair = found["variances"][0]
     assert (pair["kind"], pair["variance"]["seed_count"], pair["variance"]["patient_count"]) == (

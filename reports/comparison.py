@@ -49,6 +49,8 @@ class Line:
     """A row of a table under one statistic; `cells` by column key, `None` where there is no number.
 
     `decimals` are the statistic's, or more where a score is so small that its error would not show.
+    Published values stand by column key in `published`, in `published_elsewhere` by the arm they were printed
+    for, which has no column here.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Line:
     left_out: int
     cells: Mapping[str, Estimate | None]
     published: Mapping[str, Mapping[str, Any]]
+    published_elsewhere: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class StatisticTable:
     lines: tuple[Line, ...]
     contrasts: tuple[Contrast, ...]
 
+    @property
+    def published_only(self) -> tuple[str, ...]:
+        """Arms that have published values in some line, but no column."""
+        return tuple(dict.fromkeys(arm for line in self.lines for arm in line.published_elsewhere))
+
 
 @dataclass(frozen=True)
 class ArmAgreement:
@@ -109,27 +117,34 @@ class ArmAgreement:
         One per row of the table; `None` where there is nothing to compute from.
     pairs
         Target and prediction of at most `PAIRS_SHOWN` people per row, for drawing; not exported.
+    within
+        Per row: share of people whose error is at most the row's least significant change; `None` where the
+        layout declares none.
     """
 
     column: str
     seeds: tuple[int | None, int | None]
     rows: tuple[Agreement | None, ...]
     pairs: tuple[tuple[tuple[float, float], ...], ...]
+    within: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A layout with its numbers; `agreement` of arms, where the table shows predictions."""
+    """A layout with its numbers; `agreement` of arms, where the table shows predictions.
+
+    `least_significant_changes` by row key, as the layout declares them.
+    """
 
     key: str
     title: str
     source: str
     convention: str
     published_source: str
-    published_elsewhere: tuple[str, ...]
     footnotes: tuple[str, ...]
     statistics: tuple[StatisticTable, ...]
     agreement: tuple[ArmAgreement, ...]
+    least_significant_changes: Mapping[str, float]
 
 
 @dataclass(frozen=True)

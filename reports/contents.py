@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from reports.figures import (
     draws_figure,
     endpoint_figure,
     forest_figures,
+    ranks_figure,
     styles,
 )
 from reports.frame import Run, read_run
@@ -48,7 +50,7 @@ class Block:
     forests
         By table and statistic: paired differences, a figure per axis.
     agreement
-        By table and column: a panel per row.
+        By table and column: two panels per row, predictions over targets and errors.
     exhibits
         Example scans, and how many were left out to keep the page small.
     strips, splits
@@ -59,8 +61,9 @@ class Block:
     answer: Answer
     styles: Mapping[str, Style]
     endpoint: Figure | None
+    ranks: Figure | None
     forests: Mapping[tuple[str, str], list[Figure]]
-    agreement: Mapping[tuple[str, str], list[str]]
+    agreement: Mapping[tuple[str, str], list[tuple[str, str]]]
     exhibits: tuple[list[ExhibitView], int]
     robustness: Robustness | None
     strips: Figure | None
@@ -78,8 +81,8 @@ class Block:
             if panels:
                 key = f"agreement-{self.data.task}-{'-'.join(self.data.protocols)}-{table}-{names[column]}"
                 summary = f"Agreement person by person: {titles[column]}"
-                yield Figure(key, sheet(panels, summary), summary)
-        yield from filter(None, (self.strips, self.splits))
+                yield Figure(key, sheet(list(chain.from_iterable(panels)), summary), summary)
+        yield from filter(None, (self.ranks, self.strips, self.splits))
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ def _block(run: Run, one: Comparison, found: Answer, robust: Robustness | None, 
             forests[table.key, statistic.name] = forest_figures(one, table.key, statistic)
         for arm in table.agreement:
             panels[table.key, arm.column] = agreement_panels(
-                arm, table.statistics[0].lines, looks[arm.column]
+                arm, table.statistics[0].lines, table.least_significant_changes, looks[arm.column]
             )
     names = {column.name: looks[column.key] for column in one.columns}
     strips = strips_figure(robust, robust.seeds, "trials", names) if robust else None
@@ -248,6 +251,7 @@ def _block(run: Run, one: Comparison, found: Answer, robust: Robustness | None, 
         found,
         looks,
         endpoint_figure(one),
+        ranks_figure(one),
         forests,
         panels,
         exhibits(run, one, budget),

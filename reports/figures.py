@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from reports.answer import digits, interval, number
 from reports.charts import Mark, Row, interval_chart, scatter_chart
 from reports.comparison import WITH_UNIT, ArmAgreement, Column, Comparison, Contrast, Line, StatisticTable
+from reports.heat import heat_map
 from reports.intervals import Estimate
+from reports.limits import Agreement, deming_line
 from reports.multiples import Rule, Trace, panel
-from reports.svg import Style
+from reports.svg import INK, MUTED, Style
 from reports.tuning import TaskTuning
 
 #: Colour and marker of the arms in declared order; every colour has a contrast above 3:1 on white.
@@ -27,6 +29,9 @@ STYLES = (
     ("#6a51a3", "cross"),
 )
 BASELINE_STYLE = ("#6b6459", "circle-open")
+
+#: Target and prediction of every person shown.
+Pairs = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,18 @@ def endpoint_figure(comparison: Comparison) -> Figure | None:
     return Figure(key, interval_chart(rows, label, summary, zero=False), summary)
 
 
+def ranks_figure(comparison: Comparison) -> Figure | None:
+    """In how many of the resamples each arm takes each rank, arms in declared order."""
+    places = {rank.column: rank.places for rank in comparison.ranks}
+    rows = [(column.title, places[column.key]) for column in comparison.columns if column.key in places]
+    if not rows:
+        return None
+    summary = "; ".join(f"{title} best in {100 * shares[0]:.1f} %" for title, shares in rows)
+    ranks = [str(rank + 1) for rank in range(len(rows))]
+    key = f"ranks-{comparison.task}-{'-'.join(comparison.protocols)}"
+    return Figure(key, heat_map(rows, ranks, "rank", summary), summary)
+
+
 def forest_figures(comparison: Comparison, table: str, statistic: StatisticTable) -> list[Figure]:
     """Paired differences to the reference arm, one figure for each set of rows that share an axis."""
     style = styles(comparison.columns)
@@ -98,31 +115,51 @@ def forest_figures(comparison: Comparison, table: str, statistic: StatisticTable
     return figures
 
 
-def agreement_panels(one: ArmAgreement, lines: Sequence[Line], style: Style) -> list[str]:
-    """Bland and Altman's plot of every row: error over the mean of prediction and target, with limits."""
-    panels = []
-    for line, found, pairs in zip(lines, one.rows, one.pairs, strict=True):
-        if found is None:
-            continue
-        unit = f" ({line.unit})" if line.unit else ""
-        decimals = digits(found.bias, 1)
-        bias, lower, upper = (
-            interval(end, decimals, signed=True) for end in (found.bias, found.lower, found.upper)
-        )
-        summary = f"{line.label}: bias {bias}, limits of agreement {lower} and {upper}"
-        dots = [((target + predicted) / 2, predicted - target) for target, predicted in pairs]
-        rules = [Rule(end.value or 0.0, end.low, end.high) for end in (found.lower, found.upper)]
-        rules.append(Rule(found.bias.value or 0.0, found.bias.low, found.bias.high, dashed=False))
-        panels.append(
-            panel(
-                line.label + unit,
-                [Trace(dots, style[0], kind="dots")],
-                ("mean of prediction and target", "error"),
-                summary,
-                rules=rules,
-            )
-        )
-    return panels
+def agreement_panels(
+    one: ArmAgreement, lines: Sequence[Line], changes: Mapping[str, float], style: Style
+) -> list[tuple[str, str]]:
+    """Two panels for every row: predictions over targets, and errors with their limits of agreement."""
+    return [
+        (_identity_panel(line, found, pairs, style), _error_panel(line, found, pairs, changes, style))
+        for line, found, pairs in zip(lines, one.rows, one.pairs, strict=True)
+        if found is not None
+    ]
+
+
+def _identity_panel(line: Line, found: Agreement, pairs: Pairs, style: Style) -> str:
+    """Predictions over targets on one scale: dashed where they are equal, whole for Deming's line."""
+    low, high = min(map(min, pairs)), max(map(max, pairs))
+    slope = f"{interval(found.deming, 2)}" if found.deming.value is not None else "undefined"
+    summary = f"{line.label}: predictions over targets, Deming's slope {slope}"
+    traces = [
+        Trace(((low, low), (high, high)), MUTED, dash="4 3"),
+        Trace(pairs, style[0], kind="dots"),
+        Trace(deming_line(found, low, high), INK),
+    ]
+    return panel(_titled(line), traces, ("target", "prediction"), summary)
+
+
+def _error_panel(
+    line: Line, found: Agreement, pairs: Pairs, changes: Mapping[str, float], style: Style
+) -> str:
+    """Bland and Altman's plot: error over the mean of prediction and target."""
+    decimals = digits(found.bias, 1)
+    bias, lower, upper = (
+        interval(end, decimals, signed=True) for end in (found.bias, found.lower, found.upper)
+    )
+    summary = f"{line.label}: bias {bias}, limits of agreement {lower} and {upper}"
+    dots = [((target + predicted) / 2, predicted - target) for target, predicted in pairs]
+    rules = [Rule(end.value or 0.0, end.low, end.high) for end in (found.lower, found.upper)]
+    rules.append(Rule(found.bias.value or 0.0, found.bias.low, found.bias.high, dash=""))
+    if change := changes.get(line.key):
+        summary += f"; least significant change \N{PLUS-MINUS SIGN}{number(change, decimals)}"
+        rules += [Rule(end, dash="1 3") for end in (-change, change)]
+    axes = ("mean of prediction and target", "error")
+    return panel(_titled(line), [Trace(dots, style[0], kind="dots")], axes, summary, rules=rules)
+
+
+def _titled(line: Line) -> str:
+    return f"{line.label} ({line.unit})" if line.unit else line.label
 
 
 def draws_figure(tuned: TaskTuning, style: Mapping[str, Style]) -> Figure | None:

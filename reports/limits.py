@@ -30,6 +30,8 @@ class Agreement:
     ----------
     people
         How many people it comes from.
+    target_mean
+        Mean target; the lines of both slopes pass through it and the mean prediction.
     bias, spread, rmse
         Mean error (prediction - target) with its interval, standard deviation of the errors, and the root of
         their mean square.
@@ -44,6 +46,7 @@ class Agreement:
     """
 
     people: int
+    target_mean: float
     bias: Estimate
     spread: float
     rmse: float
@@ -64,6 +67,7 @@ def agreement(targets: Array, predictions: Array, level: float = LEVEL) -> Agree
     lower, upper = limits_of_agreement(errors, level)
     return Agreement(
         len(x),
+        float(x.mean()),
         mean(errors, level),
         float(errors.std(ddof=1)),
         float(np.sqrt((errors**2).mean())),
@@ -179,6 +183,30 @@ def deming(x: Array, y: Array, level: float = LEVEL) -> Estimate:
         return Estimate(whole)
     pseudovalues = n * whole - (n - 1) * without
     return _around(whole, float(pseudovalues.std(ddof=1)) / n**0.5, n - 2, level)
+
+
+def deming_line(one: Agreement, low: float, high: float) -> tuple[tuple[float, float], ...]:
+    """Ends of Deming's line within the square [low, high] x [low, high]; empty where there is none.
+
+    Examples
+    --------
+    Targets 1, 2, 3 predicted twice as large: the line leaves a square up to 4 through its upper side.
+
+    >>> found = agreement(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0]))
+    >>> [tuple(round(value, 6) for value in end) for end in deming_line(found, 0.0, 4.0)]
+    [(0.0, 0.0), (2.0, 4.0)]
+    """
+    slope = one.deming.value
+    if slope is None or one.bias.value is None:
+        return ()
+    x, y = one.target_mean, one.target_mean + one.bias.value
+    start, end = low, high
+    if slope != 0:
+        crossings = sorted(x + (side - y) / slope for side in (low, high))
+        start, end = max(low, crossings[0]), min(high, crossings[1])
+    if start >= end:
+        return ()
+    return ((start, y + slope * (start - x)), (end, y + slope * (end - x)))
 
 
 def _deming(sxx: Array, syy: Array, sxy: Array, ratio: float) -> Array:

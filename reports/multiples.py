@@ -45,12 +45,12 @@ class Trace:
 
 @dataclass(frozen=True)
 class Rule:
-    """A horizontal line, with the band of its interval behind it."""
+    """A horizontal line (whole where `dash` is empty), with the band of its interval behind it."""
 
     value: float
     low: float | None = None
     high: float | None = None
-    dashed: bool = True
+    dash: str = "4 3"
 
 
 def panel(
@@ -124,7 +124,7 @@ def _ruled(rule: Rule, y: Place) -> list[str]:
     if rule.low is not None and rule.high is not None:
         top, height = y(rule.high), y(rule.low) - y(rule.high)
         parts.append(band(LEFT, top, WIDTH - RIGHT - LEFT, height))
-    more = 'stroke-dasharray="4 3"' if rule.dashed else ""
+    more = f'stroke-dasharray="{rule.dash}"' if rule.dash else ""
     return [*parts, line(LEFT, y(rule.value), WIDTH - RIGHT, y(rule.value), colour=INK, more=more)]
 
 

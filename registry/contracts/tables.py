@@ -89,6 +89,10 @@ class TableLayout:
         The largest difference between two arms that does not matter, declared before any run, in the
         statistic's unit: `"<statistic>"` for all rows, `"<statistic>.<row key>"` for one. A suite's
         `[margins.<task>]` has precedence. Without a margin nothing is ever called equivalent.
+    least_significant_changes
+        Row key to the smallest difference between two measurements of one person that is a change and no
+        error of measurement (95 %), in the row's unit, from repeat measurements: a line for single people's
+        errors.
     """
 
     key: str
@@ -101,6 +105,7 @@ class TableLayout:
     published_source: str = ""
     footnotes: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
+    least_significant_changes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from reports.limits import (
     agreement,
     concordance,
     deming,
+    deming_line,
     deming_slope,
     least_squares_slope,
     limit_factor,
@@ -146,3 +147,33 @@ def test_degenerate_predictions_have_no_numbers_instead_of_wrong_ones() -> None:
     assert (perfect.lower.low, perfect.upper.high) == (0.0, 0.0)
     assert agreement(np.full(10, 3.0), x[:10]) is None
     assert agreement(np.array([1.0, np.nan, 2.0]), np.ones(3)) is None
+
+
+def test_demings_line_is_the_first_principal_axis() -> None:
+    x, y = sample(3)
+    found = agreement(x, y)
+    assert found is not None
+    (x0, y0), (x1, y1) = deming_line(found, min(x.min(), y.min()), max(x.max(), y.max()))
+    centred = np.column_stack([x - x.mean(), y - y.mean()])
+    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
+    assert (y1 - y0) / (x1 - x0) == pytest.approx(axis[1] / axis[0])
+    assert (x.mean() - x0) * (y1 - y0) == pytest.approx((y.mean() - y0) * (x1 - x0))  # through both means
+
+
+@pytest.mark.parametrize(
+    ("y", "ends"),
+    [
+        ([1.0, 2.0, 3.0], ((0, 0), (4, 4))),
+        ([2.0, 3.0, 4.0], ((0, 1), (3, 4))),
+        ([3.0, 2.0, 1.0], ((0, 4), (4, 0))),
+        ([0.0, 2.0, 4.0], ((1, 0), (3, 4))),
+        ([2.0, 2.0, 2.0], ()),  # constant: no slope
+        ([11.0, 12.0, 13.0], ()),  # y = x + 10 misses the square
+    ],
+)
+def test_demings_line_ends_at_the_sides_of_the_square(
+    y: list[float], ends: tuple[tuple[float, float], ...]
+) -> None:
+    found = agreement(np.array([1.0, 2.0, 3.0]), np.array(y))
+    assert found is not None
+    assert np.allclose(deming_line(found, 0.0, 4.0), ends)

@@ -22,11 +22,12 @@ from sklearn.metrics import r2_score
 
 from reports import RecordsError, build_report
 from reports.build import build
+from reports.contents import read_contents
 from reports.curves import pretraining_curves
 from reports.figures import arm_styles
 from reports.frame import read_run
 from reports.svg import nice_ticks, tick_label
-from tests.reports.records import MEASURES, TITLES, Records
+from tests.reports.records import CHANGES, MEASURES, TITLES, Records
 
 EVIL = "<script>alert('x')</script>"
 
@@ -161,7 +162,40 @@ def test_published_values_stand_beside_ours(page: str) -> None:
     body = body_of(page)
     assert "published 0.88" in body
     assert "† Hip, Pearson r²: suspect: repeats another row" in body
-    assert "Published, but not an arm of this run: SomeoneElse" in body
+
+
+def test_published_values_of_other_arms_have_columns_of_their_own(
+    folder: Path, page: str, twin: dict[str, Any]
+) -> None:
+    table = comparison(twin, "anthropometry", "matched")["tables"][0]
+    found = {
+        (statistic["name"], line["key"]): line["published_elsewhere"]
+        for statistic in table["statistics"]
+        for line in statistic["lines"]
+        if line["published_elsewhere"]
+    }
+    assert found == {("r2_pearson", "Waist"): {"SomeoneElse": {"value": 0.5, "note": ""}}}
+    body = body_of(page)
+    assert body.count('<th scope="col" class="num published-only">SomeoneElse') == 2  # once per protocol
+    assert len(re.findall(r'<td class="published-only">\s*<span[^>]*>published 0.5<', body)) == 2
+    lines = csv.DictReader((folder / "tables" / "anthropometry-matched-table3.csv").open(encoding="utf-8"))
+    printed = [one for one in lines if one["kind"] == "published"]
+    assert [(one["row"], one["entry"], one["published"], one["value"]) for one in printed] == [
+        ("Waist", "SomeoneElse", "0.5", "")
+    ]
+    assert r"\textit{SomeoneElse}" in (folder / "tables" / "anthropometry-matched-table3.tex").read_text()
+
+
+def test_published_values_show_beside_a_failed_arm(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    path = folder / "results" / "trials.parquet"
+    lost = (pl.col("strategy") == "imagenet") & (pl.col("stage") == "final")
+    pl.read_parquet(path).with_columns(
+        status=pl.when(lost).then(pl.lit("failed")).otherwise("status"),
+        error=pl.when(lost).then(pl.lit("OSError: no space left")).otherwise("error"),
+    ).write_parquet(path)
+    page = body_of(build(folder, draws=50).read_text())
+    assert re.search(r'<td class="absent">failed<span class="published">published 0.88<', page)
 
 
 def test_the_page_is_small_and_self_contained(page: str) -> None:
@@ -336,6 +370,8 @@ def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
     assert row["bias"]["value"] == pytest.approx(error.mean())
     assert row["upper"]["value"] == pytest.approx(error.mean() + 1.959964 * error.std(ddof=1))
     assert row["people"] == 40
+    assert found["within"][MEASURES.index("Hip")] == pytest.approx(np.mean(np.abs(error) <= CHANGES["Hip"]))
+    assert [one is None for one in found["within"]] == [name not in CHANGES for name in MEASURES]
     path = folder / "tables" / "anthropometry-matched-table3-agreement.csv"
     lines = list(csv.DictReader(path.open(encoding="utf-8")))
     bias = next(
@@ -344,6 +380,28 @@ def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
     assert float(bias["value"]) == pytest.approx(error.mean())
     assert body_of(page).count("Agreement person by person") == 6  # three arms, two protocols
     assert not (folder / "tables" / "reconstruction-matched-tuned-table1-agreement.csv").exists()
+
+
+def test_every_row_has_its_predictions_beside_its_errors(folder: Path) -> None:
+    block = read_contents(folder, draws=50).blocks[-1]
+    pairs = block.agreement["table3", "arm:dxa_vae"]
+    assert len(pairs) == len(MEASURES)
+    for name, (identity, errors) in zip(MEASURES, pairs, strict=True):
+        assert identity.count("h0") == errors.count("h0") == 40  # a dot per person
+        assert f"{name}: predictions over targets" in identity
+        assert errors.count('stroke-dasharray="1 3"') == (2 if name in CHANGES else 0)
+        assert ("least significant change" in errors) == (name in CHANGES)
+
+
+def test_records_without_least_significant_changes_show_none(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    layouts = json.loads((folder / "layouts.json").read_text())
+    for layout in (one for own in layouts.values() for one in own):
+        del layout["least_significant_changes"]
+    (folder / "layouts.json").write_text(json.dumps(layouts))
+    page = body_of(build(folder, draws=50).read_text())
+    assert "Agreement person by person" in page
+    assert "east significant change" not in page
 
 
 def test_agreement_counts_people_not_scans(tmp_path: Path) -> None:
@@ -385,6 +443,14 @@ def test_the_page_says_how_firm_the_order_is(page: str, twin: dict[str, Any]) ->
     assert found["ranks"][0]["column"] == "arm:dxa_vae"
     assert found["ranks"][0]["best"] > 0.99
     assert len(found["ranks"]) == 3  # baselines are no arms
+    drawn = re.search(r'<figure class="plot" id="ranks-anthropometry-matched".*?</figure>', page, re.S)
+    assert drawn
+    titles = re.findall(r"<title>([^,<]*), rank 1: ([\d.]+) %</title>", drawn[0])
+    assert [title for title, _ in titles] == list(TITLES.values())  # declared order, not by rank
+    best = {one["column"].removeprefix("arm:"): one["best"] for one in found["ranks"]}
+    assert [float(share) for _, share in titles] == pytest.approx(
+        [100 * best[name] for name in TITLES], abs=0.06
+    )
     assert sum(one["best"] for one in found["ranks"]) == pytest.approx(1)
     pair = found["variances"][0]
     assert (pair["kind"], pair["variance"]["seed_count"], pair["variance"]["patient_count"]) == (

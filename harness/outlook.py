@@ -17,7 +17,6 @@ from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
 from harness.recovery import known_outcomes, known_pretraining
 from harness.request import Request
-from harness.resources import Resources
 from harness.results import RunFolder
 from harness.run import prepare
 from harness.specs import Stage
@@ -110,10 +109,9 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
         for key, trial in policy.trials.items()
     ]
     unselected = _unselected(policy)
-    resources = plan.suite.resources
     timings = read_timings(request.cache, machine=processor_name())
     evidence = evidence_of(plan, run)
-    at_once, too_large = _slots(resources, cluster, slots)
+    at_once, too_large = _slots(plan, cluster, slots)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
     counts["to run"] += unselected.total()
     return Outlook(
@@ -125,7 +123,6 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
         price=price_of(
             work_of(plan, policy, timed=bool(timings)),
             timings,
-            resources=resources,
             slots=at_once,
         ),
         evidence=evidence,
@@ -136,15 +133,15 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
 
 
 def _slots(
-    resources: Resources, cluster: Cluster | None, slots: int | None
+    plan: Plan, cluster: Cluster | None, slots: int | None
 ) -> tuple[dict[Stage, int] | int, list[str]]:
     """How many trials at once; a plan for larger machines is a plan, and says that it is not for this one."""
     if slots is not None:
         return slots, []
     if cluster is not None:
-        return cluster.slots(resources), []
+        return cluster.slots(plan.shapes), []
     try:
-        return this_machine().slots(resources), []
+        return this_machine().slots(plan.shapes), []
     except InputError as error:
         what = error.message.replace("the cluster has", "this machine has")
         return 1, [f"{what}: it cannot run here; priced at one trial at a time (--cluster says on what else)"]

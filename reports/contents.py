@@ -25,6 +25,7 @@ from reports.figures import (
     draws_figure,
     endpoint_figure,
     forest_figures,
+    ranks_figure,
     styles,
 )
 from reports.frame import Run, read_run
@@ -60,6 +61,7 @@ class Block:
     answer: Answer
     styles: Mapping[str, Style]
     endpoint: Figure | None
+    ranks: Figure | None
     forests: Mapping[tuple[str, str], list[Figure]]
     agreement: Mapping[tuple[str, str], list[tuple[str, str]]]
     exhibits: tuple[list[ExhibitView], int]
@@ -80,7 +82,7 @@ class Block:
                 key = f"agreement-{self.data.task}-{'-'.join(self.data.protocols)}-{table}-{names[column]}"
                 summary = f"Agreement person by person: {titles[column]}"
                 yield Figure(key, sheet(list(chain.from_iterable(panels)), summary), summary)
-        yield from filter(None, (self.strips, self.splits))
+        yield from filter(None, (self.ranks, self.strips, self.splits))
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,7 @@ def _block(run: Run, one: Comparison, found: Answer, robust: Robustness | None, 
         found,
         looks,
         endpoint_figure(one),
+        ranks_figure(one),
         forests,
         panels,
         exhibits(run, one, budget),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from reports.answer import digits, interval, number
 from reports.charts import Mark, Row, interval_chart, scatter_chart
 from reports.comparison import WITH_UNIT, ArmAgreement, Column, Comparison, Contrast, Line, StatisticTable
+from reports.heat import heat_map
 from reports.intervals import Estimate
 from reports.limits import Agreement, deming_line
 from reports.multiples import Rule, Trace, panel
@@ -73,6 +74,18 @@ def endpoint_figure(comparison: Comparison) -> Figure | None:
     summary = "; ".join(f"{row.title} {row.marks[0].note}" for row in rows)
     key = f"endpoint-{comparison.task}-{'-'.join(comparison.protocols)}"
     return Figure(key, interval_chart(rows, label, summary, zero=False), summary)
+
+
+def ranks_figure(comparison: Comparison) -> Figure | None:
+    """In how many of the resamples each arm takes each rank, arms in declared order."""
+    places = {rank.column: rank.places for rank in comparison.ranks}
+    rows = [(column.title, places[column.key]) for column in comparison.columns if column.key in places]
+    if not rows:
+        return None
+    summary = "; ".join(f"{title} best in {100 * shares[0]:.1f} %" for title, shares in rows)
+    ranks = [str(rank + 1) for rank in range(len(rows))]
+    key = f"ranks-{comparison.task}-{'-'.join(comparison.protocols)}"
+    return Figure(key, heat_map(rows, ranks, "rank", summary), summary)
 
 
 def forest_figures(comparison: Comparison, table: str, statistic: StatisticTable) -> list[Figure]:

@@ -23,6 +23,8 @@ class Rank:
         Mean rank (1 is best) and the range that holds 95 % of the resamples.
     best
         Share of resamples in which it is the best arm; ties are shared.
+    places
+        Share of resamples in which it takes each rank, the best one first; arms that tie share their ranks.
     """
 
     column: str
@@ -30,6 +32,7 @@ class Rank:
     low: float
     high: float
     best: float
+    places: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,17 @@ def ranks(results: Mapping[str, Resampled], direction: str) -> tuple[Rank, ...]:
     draws = draws[np.isfinite(draws).all(1)]
     if not len(draws):
         return ()
-    placed = stats.rankdata(-draws if direction == "max" else draws, method="average", axis=1)
-    first = draws == (draws.max(1) if direction == "max" else draws.min(1))[:, None]
-    best = (first / first.sum(1, keepdims=True)).mean(0)
+    turned = -draws if direction == "max" else draws
+    first = stats.rankdata(turned, method="min", axis=1)
+    last = stats.rankdata(turned, method="max", axis=1)
+    placed = (first + last) / 2
+    places = np.array(
+        [((first <= rank) & (rank <= last)) / (last - first + 1) for rank in range(1, len(keys) + 1)]
+    ).mean(1)
+    shares = [tuple(own) for own in places.T.tolist()]
     low, high = np.quantile(placed, [0.025, 0.975], axis=0, method="nearest")
     found = [
-        Rank(key, float(placed[:, i].mean()), float(low[i]), float(high[i]), float(best[i]))
+        Rank(key, float(placed[:, i].mean()), float(low[i]), float(high[i]), shares[i][0], shares[i])
         for i, key in enumerate(keys)
     ]
     return tuple(sorted(found, key=lambda one: one.mean))
@@ -112,7 +120,7 @@ def doubt(ranks_: Sequence[Rank], best: str) -> float | None:
 
     Examples
     --------
-    >>> doubt([Rank("a", 1.2, 1, 2, 0.8), Rank("b", 1.8, 1, 2, 0.2)], "a")
+    >>> doubt([Rank("a", 1.2, 1, 2, 0.8, (0.8, 0.2)), Rank("b", 1.8, 1, 2, 0.2, (0.2, 0.8))], "a")
     0.2
     """
     return next((round(1 - rank.best, 12) for rank in ranks_ if rank.column == best), None)

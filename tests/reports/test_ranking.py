@@ -51,6 +51,25 @@ def test_direction_turns_the_order_and_shares_add_up() -> None:
     assert top["max"] != top["min"]
 
 
+def test_places_are_counted_with_ties_shared() -> None:
+    draws = {"a": [3.0, 3.0, 2.0, 5.0], "b": [2.0, 3.0, 2.0, 1.0], "c": [1.0, 1.0, 2.0, 4.0]}
+    found = {one.column: one.places for one in ranks({k: resampled(v) for k, v in draws.items()}, "max")}
+    third = 1 / 3
+    assert found["a"] == pytest.approx([(1 + 0.5 + third + 1) / 4, (0.5 + third) / 4, third / 4])
+    assert found["b"] == pytest.approx([(0.5 + third) / 4, (1 + 0.5 + third) / 4, (third + 1) / 4])
+    assert found["c"] == pytest.approx([third / 4, (third + 1) / 4, (1 + 1 + third) / 4])
+
+
+def test_places_agree_with_mean_rank_and_add_up_both_ways() -> None:
+    rng = np.random.default_rng(5)
+    found = ranks({name: resampled(rng.integers(0, 4, 300)) for name in "abcde"}, "min")
+    shares = np.array([one.places for one in found])
+    assert shares.sum(0) == pytest.approx(np.ones(5))
+    assert shares.sum(1) == pytest.approx(np.ones(5))
+    assert shares @ np.arange(1, 6) == pytest.approx([one.mean for one in found])
+    assert shares[:, 0] == pytest.approx([one.best for one in found])
+
+
 def test_resamples_without_a_value_and_lone_arms_count_for_nothing() -> None:
     found = ranks({"a": resampled([2, np.nan, 3]), "b": resampled([1, 9, 1])}, "max")
     assert [one.best for one in found] == [1.0, 0.0]

@@ -10,6 +10,8 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -326,10 +328,8 @@ def test_a_tracker_that_fails_is_left_out_and_sees_no_test_numbers(session: Sess
     assert numbers_of(result) == {"training_iteration": 3, "timesteps_total": 70, "loss": 1.0}
 
 
-@pytest.mark.ray
-def test_stages_of_other_shapes_are_warmed_up_when_they_begin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def warm_up_trials(folder: Path) -> list[tuple[dict[str, float], int]]:
+    """Resources and number of the warm-up trials of a run whose pretraining takes two processors."""
     warmed: list[tuple[dict[str, float], int]] = []
     take = Feed.take
 
@@ -339,7 +339,15 @@ def test_stages_of_other_shapes_are_warmed_up_when_they_begin(
             warmed.append((told["resources"], told["warm_up"]))
         return told
 
-    monkeypatch.setattr(Feed, "take", taking)
-    request = digits_request(tmp_path, resources={"pretrain": {"cpus": 2}})
-    assert run_suite(request, TuneExecutor(request.suite.resources, workers=2), Watching()).complete
+    Feed.take = taking  # type: ignore[method-assign]
+    request = digits_request(folder, resources={"pretrain": {"cpus": 2}})
+    assert run_suite(request, TuneExecutor(request.suite.resources, workers=2), SilentDisplay()).complete
+    return warmed
+
+
+@pytest.mark.ray
+def test_a_stage_of_another_shape_is_warmed_up_when_it_begins(tmp_path: Path) -> None:
+    """In a process of its own: one process has one Ray."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        warmed = process.submit(warm_up_trials, tmp_path).result(timeout=240)
     assert warmed == [({"CPU": 1}, 2)] * 2

@@ -211,6 +211,17 @@ def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[
                     "published": line.published.get(column.key, {}).get("value"),
                     "missing": column.missing,
                 }
+            for arm, published in line.published_elsewhere.items():
+                yield {
+                    **_place(run, comparison, table, statistic),
+                    "row": line.key,
+                    "label": line.label,
+                    "group": line.group,
+                    "unit": line.unit,
+                    "kind": "published",
+                    "entry": arm,
+                    "published": published["value"],
+                }
 
 
 def _differences(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:

@@ -162,7 +162,40 @@ def test_published_values_stand_beside_ours(page: str) -> None:
     body = body_of(page)
     assert "published 0.88" in body
     assert "† Hip, Pearson r²: suspect: repeats another row" in body
-    assert "Published, but not an arm of this run: SomeoneElse" in body
+
+
+def test_published_values_of_other_arms_have_columns_of_their_own(
+    folder: Path, page: str, twin: dict[str, Any]
+) -> None:
+    table = comparison(twin, "anthropometry", "matched")["tables"][0]
+    found = {
+        (statistic["name"], line["key"]): line["published_elsewhere"]
+        for statistic in table["statistics"]
+        for line in statistic["lines"]
+        if line["published_elsewhere"]
+    }
+    assert found == {("r2_pearson", "Waist"): {"SomeoneElse": {"value": 0.5, "note": ""}}}
+    body = body_of(page)
+    assert body.count('<th scope="col" class="num published-only">SomeoneElse') == 2  # once per protocol
+    assert len(re.findall(r'<td class="published-only">\s*<span[^>]*>published 0.5<', body)) == 2
+    lines = csv.DictReader((folder / "tables" / "anthropometry-matched-table3.csv").open(encoding="utf-8"))
+    printed = [one for one in lines if one["kind"] == "published"]
+    assert [(one["row"], one["entry"], one["published"], one["value"]) for one in printed] == [
+        ("Waist", "SomeoneElse", "0.5", "")
+    ]
+    assert r"\textit{SomeoneElse}" in (folder / "tables" / "anthropometry-matched-table3.tex").read_text()
+
+
+def test_published_values_show_beside_a_failed_arm(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    path = folder / "results" / "trials.parquet"
+    lost = (pl.col("strategy") == "imagenet") & (pl.col("stage") == "final")
+    pl.read_parquet(path).with_columns(
+        status=pl.when(lost).then(pl.lit("failed")).otherwise("status"),
+        error=pl.when(lost).then(pl.lit("OSError: no space left")).otherwise("error"),
+    ).write_parquet(path)
+    page = body_of(build(folder, draws=50).read_text())
+    assert re.search(r'<td class="absent">failed<span class="published">published 0.88<', page)
 
 
 def test_the_page_is_small_and_self_contained(page: str) -> None:

@@ -87,6 +87,8 @@ def test_precision_is_that_of_a_scanner():
     assert found["total_mass_kg"].rms_cv_percent < 0.3
     assert found["total_fat_kg"].rms_cv_percent < 3.0
     assert found["total_bmc_kg"].rms_cv_percent < 2.0
+    assert found["leg_lean_kg"].rms_cv_percent < 2.7
+    assert found["leg_fat_kg"].rms_cv_percent < 5.0
     assert tables.precision_markdown(found.values()).count("\n") == 2 + 13
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.resources
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from reports.export import agreement_file, differences_csv, table_name, values_c
 from reports.frame import Run
 from reports.latex import table_latex
 from reports.page.pieces import FEWER_TRIALS, LIMIT, PIECES, Piece
-from reports.page.text import environment, flat
+from reports.page.text import asset, environment, flat
 
 #: A run with more trials than this lists the first ones and names the file that holds all.
 TRIALS_SHOWN = 2_000
@@ -67,12 +66,12 @@ def _rendered(contents: Contents, dropped: Sequence[Piece], limit: int, *, too_l
         provenance=flat(run.meta["provenance"]),
         draws=contents.draws,
     )
-    script = _asset("report.js")
+    script = asset("report.js")
     return templates.get_template("page.html.j2").render(
         title=run.meta["suite"]["title"],
         simulated=run.simulated,
         policy=policy(script),
-        style=Markup(_asset("report.css")),  # noqa: S704  our own file
+        style=Markup(asset("report.css")),  # noqa: S704  our own file
         body=Markup(body),  # noqa: S704  rendered with autoescape above
         script=Markup(script),  # noqa: S704  our own file
     )
@@ -123,7 +122,3 @@ def _files(run: Run, comparison: Comparison) -> list[dict[str, str]]:
             uri = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
             files.append({"table": table.title, "name": name + suffix, "words": words, "uri": uri})
     return files
-
-
-def _asset(name: str) -> str:
-    return (importlib.resources.files("reports.page") / "assets" / name).read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def test_plan_with_price_and_evidence(benchmark: Any, matrix: tuple[Suite, Catal
         states = trial_states(policy, set(), {})
         work = work_of(made, policy)
         timings = {one.kind: Timing(1.0, 1.0, 1) for one in work}
-        price = price_of(work, timings, resources=suite.resources, slots=8)
+        price = price_of(work, timings, slots=8)
         assert len(evidence_of(made)) == SIDE
         assert len(states) == SIDE * SIDE + SIDE
         return price.priced

@@ -62,8 +62,8 @@ for number in range(9):
 class Watched(TuneExecutor):
     """Notes the driver's processor time from the first trial to the last event."""
 
-    def start(self, trials: int) -> None:
-        super().start(trials)
+    def start(self, trials: int, shapes: Any = ()) -> None:
+        super().start(trials, shapes)
         self.cpu_seconds, self.events = -time.process_time(), 0
 
     def next_event(self, timeout_seconds: float) -> Any:

@@ -139,8 +139,8 @@ def _untimed(plan: Plan, policy: Policy, cache: Path) -> Iterator[Trial]:
 
 
 def _kind(plan: Plan, trial: Trial) -> str:
-    resources = plan.suite.resources
-    return kind_of(trial.spec, device=resources.of(trial.stage).device, threads=resources.threads)
+    device, threads = plan.resources(trial).device, plan.suite.resources.threads
+    return kind_of(trial.spec, device=device, threads=threads)
 
 
 @dataclass
@@ -207,7 +207,7 @@ class _Session:
             artifact=artifact,
             draw=None,
             protocols=[],
-            resources=request.suite.resources.of(trial.stage),
+            resources=self.plan.resources(trial),
             threads=request.suite.resources.threads,
         )
 

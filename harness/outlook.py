@@ -17,7 +17,6 @@ from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
 from harness.recovery import known_outcomes, known_pretraining
 from harness.request import Request
-from harness.resources import Resources
 from harness.results import RunFolder
 from harness.run import prepare
 from harness.specs import Stage
@@ -109,23 +108,21 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
         TrialOutlook(key, trial.label, trial.stage, trial.draw, *states[key])
         for key, trial in policy.trials.items()
     ]
-    unselected = policy.unselected_slots()
-    resources = plan.suite.resources
+    unselected = _unselected(policy)
     timings = read_timings(request.cache, machine=processor_name())
     evidence = evidence_of(plan, run)
-    at_once, too_large = _slots(resources, cluster, slots)
+    at_once, too_large = _slots(plan, cluster, slots)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
-    counts["to run"] += unselected
+    counts["to run"] += unselected.total()
     return Outlook(
         suite=plan.suite.name,
         cohort=prepared.cohort.fingerprint,
         counts={state: counts[state] for state in STATES},
-        cells=_cells(plan, policy, states),
+        cells=_cells(plan, policy, states, unselected),
         trials=trials,
         price=price_of(
             work_of(plan, policy, timed=bool(timings)),
             timings,
-            resources=resources,
             slots=at_once,
         ),
         evidence=evidence,
@@ -136,15 +133,15 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
 
 
 def _slots(
-    resources: Resources, cluster: Cluster | None, slots: int | None
+    plan: Plan, cluster: Cluster | None, slots: int | None
 ) -> tuple[dict[Stage, int] | int, list[str]]:
     """How many trials at once; a plan for larger machines is a plan, and says that it is not for this one."""
     if slots is not None:
         return slots, []
     if cluster is not None:
-        return cluster.slots(resources), []
+        return cluster.slots(plan.shapes), []
     try:
-        return this_machine().slots(resources), []
+        return this_machine().slots(plan.shapes), []
     except InputError as error:
         what = error.message.replace("the cluster has", "this machine has")
         return 1, [f"{what}: it cannot run here; priced at one trial at a time (--cluster says on what else)"]
@@ -171,15 +168,25 @@ def trial_states(
     return states
 
 
-def _cells(plan: Plan, policy: Policy, states: dict[str, tuple[TrialState, str]]) -> list[CellOutlook]:
+def _unselected(policy: Policy) -> Counter[tuple[str, str]]:
+    """By arm and task, how many trials wait for a selection."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for trial, count, _ in policy.decisions.unnamed():
+        counts[trial.arm, trial.spec.task or ""] += count
+    return counts
+
+
+def _cells(
+    plan: Plan,
+    policy: Policy,
+    states: dict[str, tuple[TrialState, str]],
+    unselected: Counter[tuple[str, str]],
+) -> list[CellOutlook]:
     """Pretraining rows first, then every cell, then baselines."""
     grouped: dict[tuple[str, str], list[Trial]] = {}
     for trial in policy.trials.values():
         task = trial.spec.task or ""
         grouped.setdefault((task, trial.arm or "baselines"), []).append(trial)
-    unselected: Counter[tuple[str, str]] = Counter()
-    for trial, count, _ in policy.decisions.unnamed():
-        unselected[trial.arm, trial.spec.task or ""] += count
     lines = [
         _line("", strategy, grouped[task, strategy], states, unselected[strategy, ""])
         for task, strategy in grouped

@@ -12,10 +12,11 @@ from typing import Any
 
 from harness.arms import Arm, DerivedDesign, arms_of
 from harness.conditions import MAIN, Condition, Place, Source
+from harness.resources import TrialResources
 from harness.search.cell import Setting
 from harness.search.draws import SharedDraws
 from harness.search.pretraining import probe_for, searched_arms
-from harness.specs import PROTOCOLS, Protocol, Stage, TrialSpec
+from harness.specs import PROTOCOLS, STAGES, Protocol, Stage, TrialSpec
 from harness.suite import Suite
 from registry.catalog import Catalogue, unknown_name
 from registry.contracts import InputError, Probe, Task
@@ -148,6 +149,27 @@ class Plan:
         for trials in self.tuning.values():
             yield from trials
         yield from self.fixed
+
+    def resources(self, trial: Trial) -> TrialResources:
+        """What `trial` is given: by its stage, and by what its strategy or task declares."""
+        task = trial.spec.task
+        card = self.arms[trial.arm].card if task is None else self.tasks[task].card
+        return self.suite.resources.of(trial.stage, card.resources)
+
+    @property
+    def shapes(self) -> Mapping[Stage, tuple[TrialResources, ...]]:
+        """Per stage everything that a trial of it may be given, without repeats."""
+        arms = {self.arms[cell.strategy].card.resources: None for cell in self.applicable}
+        tasks = {self.tasks[cell.task].card.resources: None for cell in self.applicable}
+        return {
+            stage: tuple(
+                dict.fromkeys(
+                    self.suite.resources.of(stage, declared)
+                    for declared in (arms if stage == "pretrain" else tasks)
+                )
+            )
+            for stage in STAGES
+        }
 
     @property
     def leaders(self) -> Iterator[Place]:

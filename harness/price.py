@@ -6,10 +6,10 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.resources import Resources, TrialResources
+from harness.resources import TrialResources
 from harness.specs import STAGES, Stage
 from harness.timings import Timing
 from registry.contracts import InputError
@@ -28,15 +28,20 @@ class Cluster:
     cpus: float
     gpus: float = 0.0
 
-    def slots(self, resources: Resources) -> dict[Stage, int]:
-        """How many trials of each stage run at once.
+    def slots(self, shapes: Mapping[Stage, Iterable[TrialResources]]) -> dict[Stage, int]:
+        """How many trials of each stage run at once, if all of them need what the largest does.
+
+        Parameters
+        ----------
+        shapes
+            What trials of each stage need, as in `Plan.shapes`.
 
         Raises
         ------
         InputError
             If not even one fits.
         """
-        return {stage: self._slots(resources.of(stage)) for stage in STAGES}
+        return {stage: min(map(self._slots, shapes[stage])) for stage in STAGES}
 
     def _slots(self, needed: TrialResources) -> int:
         shares = [self.cpus / needed.cpus]
@@ -98,6 +103,8 @@ class Work:
         How many; of trials that depend on a selection, as many as there can be.
     chain
         What has to run before one of these can start, as kinds.
+    needs
+        What each is given.
     """
 
     kind: str
@@ -105,6 +112,7 @@ class Work:
     stage: Stage
     count: int
     chain: tuple[str, ...] = ()
+    needs: TrialResources = field(default_factory=TrialResources)
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,6 @@ def price_of(
     work: Iterable[Work],
     timings: Mapping[str, Timing],
     *,
-    resources: Resources,
     slots: Mapping[Stage, int] | int,
 ) -> Price:
     """Add up the work that has a timing, and name the rest.
@@ -151,12 +158,12 @@ def price_of(
     Examples
     --------
     >>> work = [
-    ...     Work("a", "pretrain x", "pretrain", 1),
-    ...     Work("b", "tune x / t", "tune", 4, chain=("a",)),
+    ...     Work("a", "pretrain x", "pretrain", 1, needs=TrialResources(cpus=2)),
+    ...     Work("b", "tune x / t", "tune", 4, ("a",), TrialResources(cpus=2)),
     ...     Work("c", "tune y / t", "tune", 1),
     ... ]
     >>> timings = {"a": Timing(3600, 3000, 1), "b": Timing(900, 900, 2)}
-    >>> price = price_of(work, timings, resources=Resources(cpus=2), slots=2)
+    >>> price = price_of(work, timings, slots=2)
     >>> (price.priced, price.cpu_hours, price.wall_hours, price.unknown)
     (5, 4.0, 1.25, ('tune y / t',))
     """
@@ -165,19 +172,19 @@ def price_of(
     work = [one for one in work if one.count]
     known = [one for one in work if one.kind in timings]
     pending = {one.kind for one in known}
-    seconds: dict[Stage, float] = defaultdict(float)
+    hours = {one.kind: one.count * timings[one.kind].wall_seconds / 3600 for one in known}
+    busy: dict[Stage, float] = defaultdict(float)
     longest = 0.0
     for one in known:
-        seconds[one.stage] += one.count * timings[one.kind].wall_seconds
+        busy[one.stage] += hours[one.kind] / slots[one.stage]
         chain = (kind for kind in (*one.chain, one.kind) if kind in pending)
         longest = max(longest, sum(timings[kind].wall_seconds for kind in chain))
-    busy = sum(spent / slots[stage] for stage, spent in seconds.items())
     return Price(
         trials=sum(one.count for one in work),
         priced=sum(one.count for one in known),
-        cpu_hours=sum(spent * resources.of(stage).cpus for stage, spent in seconds.items()) / 3600,
-        gpu_hours=sum(spent * resources.of(stage).gpus for stage, spent in seconds.items()) / 3600,
-        wall_hours=max(busy, longest) / 3600,
+        cpu_hours=sum(hours[one.kind] * one.needs.cpus for one in known),
+        gpu_hours=sum(hours[one.kind] * one.needs.gpus for one in known),
+        wall_hours=max(sum(busy.values()), longest / 3600),
         slots=slots,
         measured=sum(timings[kind].trials for kind in pending),
         extrapolated=sum(not timings[kind].trials for kind in pending),

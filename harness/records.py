@@ -216,6 +216,7 @@ def _arm(plan: Plan, name: str) -> dict[str, Any]:
         "provides": sorted(card.provides),
         "changes": dict(card.changes),
         "factors": dict(card.factors),
+        "resources": card.resources.declared,
         "origin": arm.origin,
         "strategy": arm.strategy.card.name,
         "ablation": dataclasses.asdict(arm.ablation) if arm.ablation else None,
@@ -279,6 +280,7 @@ def _task(plan: Plan, name: str) -> dict[str, Any]:
         },
         "primary": dataclasses.asdict(card.primary) | _endpoint(plan, name),
         "baselines": list(card.baselines),
+        "resources": card.resources.declared,
         "space": {parameter: distribution.describe() for parameter, distribution in task.space.items()},
         "origin": plan.catalogue.tasks[name].origin,
     }

@@ -1,6 +1,7 @@
-"""What one trial needs of a machine: declared in a suite's `[resources]`, changed by `--resources`.
+"""What one trial needs of a machine: the more of what a suite's `[resources]` gives and its code declares.
 
 Resources decide where and when a trial runs, never what comes out, so they are no part of its identity.
+What `--resources` states holds as stated.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from registry.contracts import InputError
+from registry.contracts import InputError, ResourceRequest
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("kmgt", 1)}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*$", re.IGNORECASE)
 #: A request for more than one GPU is for whole ones, as Ray demands.
 _WHOLE_ABOVE = 1
+#: Declared by a strategy or task that declares nothing.
+NOTHING = ResourceRequest()
 
 
 def bytes_of(text: str) -> int:
@@ -69,6 +72,7 @@ Cpus = Annotated[float, Field(gt=0)]
 Gpus = Annotated[float, Field(ge=0), AfterValidator(_check_gpus)]
 Memory = Annotated[str, AfterValidator(_check_size)]
 Seconds = Annotated[float, Field(gt=0)]
+Fixed = Annotated[tuple[Literal["cpus", "gpus", "memory"], ...], Field(strict=False)]
 
 
 class _Table(BaseModel):
@@ -82,12 +86,15 @@ class StageResources(_Table):
     ----------
     cpus, gpus, memory, time_limit_seconds
         As in `[resources]`; absent: as there.
+    fixed
+        As in `[resources]`, besides what is fixed there.
     """
 
     cpus: Cpus | None = None
     gpus: Gpus | None = None
     memory: Memory | None = None
     time_limit_seconds: Seconds | None = None
+    fixed: Fixed = ()
 
 
 class Resources(_Table):
@@ -104,6 +111,9 @@ class Resources(_Table):
         runs out of memory is tried again with twice as much. Nothing is set aside where it is not given.
     time_limit_seconds
         A trial that takes longer is ended and recorded as failed; no limit where it is not given.
+    fixed
+        Of these tables, what holds as it is here. Of the rest a trial is given the more of what is here and
+        what its strategy or task declares. `--resources` fixes what it names.
     pretrain, tune, final
         Where a stage needs other than the rest.
     """
@@ -113,23 +123,28 @@ class Resources(_Table):
     threads: Annotated[int, Field(ge=1)] = 1
     memory: Memory | None = None
     time_limit_seconds: Seconds | None = None
+    fixed: Fixed = ()
     pretrain: StageResources = StageResources()
     tune: StageResources = StageResources()
     final: StageResources = StageResources()
 
-    def of(self, stage: Literal["pretrain", "tune", "final"]) -> TrialResources:
-        """What a trial of `stage` needs."""
+    def of(
+        self, stage: Literal["pretrain", "tune", "final"], declared: ResourceRequest = NOTHING
+    ) -> TrialResources:
+        """What a trial of `stage` needs, whose strategy or task declares that it needs `declared`."""
         own: StageResources = getattr(self, stage)
+        fixed = {*self.fixed, *own.fixed}
 
         def value(name: str) -> Any:
             given = getattr(own, name)
             return getattr(self, name) if given is None else given
 
         memory = value("memory")
+        given = 0 if memory is None else bytes_of(memory)
         return TrialResources(
-            cpus=value("cpus"),
-            gpus=value("gpus"),
-            memory_bytes=None if memory is None else bytes_of(memory),
+            cpus=value("cpus") if "cpus" in fixed else max(value("cpus"), declared.cpus),
+            gpus=value("gpus") if "gpus" in fixed else max(value("gpus"), declared.gpus),
+            memory_bytes=(given if "memory" in fixed else max(given, declared.memory_bytes)) or None,
             time_limit_seconds=value("time_limit_seconds"),
         )
 
@@ -204,6 +219,24 @@ def parse_resources(text: str) -> dict[str, Any]:
             place = place.setdefault(word, {})
         place[name] = value if name == "memory" else _number(value)
     return table
+
+
+def stated(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`[resources]` with what the command line says, which holds whatever strategies and tasks declare.
+
+    Examples
+    --------
+    >>> stated({"cpus": 2, "fixed": ["cpus"]}, {"gpus": 0, "pretrain": {"gpus": 1}})
+    {'cpus': 2, 'fixed': ['cpus', 'gpus'], 'gpus': 0, 'pretrain': {'gpus': 1, 'fixed': ['gpus']}}
+    """
+    result = merged(table, changes)
+    named = [name for name in ("cpus", "gpus", "memory") if name in changes]
+    if named:
+        result["fixed"] = list(dict.fromkeys([*table.get("fixed", ()), *named]))
+    for stage in ("pretrain", "tune", "final"):
+        if isinstance(changes.get(stage), Mapping):
+            result[stage] = stated(table.get(stage, {}), changes[stage])
+    return result
 
 
 def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

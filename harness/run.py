@@ -6,6 +6,7 @@ giving the same command again goes on where the last one stopped.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -164,7 +165,7 @@ def run_suite(
         split_overlap(prepared.domain, prepared.cohort.folder, sizes),
         command=request.command,
         started=utc_now(),
-        device=_device(request.suite),
+        device=_device(plan),
         cache=request.cache,
     )
     remote = None if request.storage is None else RemoteRun(ObjectStore(request.storage), run.root.name)
@@ -314,7 +315,8 @@ class _Driver:
         in_flight = 0
         wanted = FailedBefore(self.policy, self.failures) if self.only_failed else None
         try:
-            self.executor.start(sum(self.policy.counts().values()) - self.policy.counts()["done"])
+            counts, shapes = self.policy.counts(), itertools.chain(*self.plan.shapes.values())
+            self.executor.start(counts.total() - counts["done"], tuple(dict.fromkeys(shapes)))
             self.display.working(self.executor.slots)
             while not self.policy.finished:
                 while in_flight < self.executor.capacity and (trial := self.policy.next_trial()) is not None:
@@ -336,8 +338,7 @@ class _Driver:
 
     def _give(self, trial: Trial) -> TrialResources:
         """Decide what the next attempt of a trial is given."""
-        declared = self.plan.suite.resources.of(trial.stage)
-        self.given[trial.key] = self.retries.resources(trial.key, declared)
+        self.given[trial.key] = self.retries.resources(trial.key, self.plan.resources(trial))
         return self.given[trial.key]
 
     def _received(self, event: Event) -> Event:
@@ -486,5 +487,5 @@ class _Driver:
         return records.status(self.policy)
 
 
-def _device(suite: Suite) -> str:
-    return "cuda" if any(shape.gpus for shape in suite.resources.shapes) else "cpu"
+def _device(plan: Plan) -> str:
+    return "cuda" if any(shape.gpus for shapes in plan.shapes.values() for shape in shapes) else "cpu"

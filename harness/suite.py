@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from harness.axes import Ablation, Controls, Endpoint, LabelEfficiency, Margins
 from harness.inheritance import Inheritance, resolved
-from harness.resources import Resources, merged
+from harness.resources import Resources, stated
 from harness.search.tables import Search
 from harness.table import Name, Names, Seed, SeedList, SuiteTable, distinct, tables_within
 from registry.catalog import suite_files, unknown_name
@@ -212,7 +212,7 @@ class Suite(SuiteTable):
         if cohort is not None:
             table["cohort"] = dict(cohort)
         if resources:
-            table["resources"] = merged(table["resources"], resources)
+            table["resources"] = stated(table["resources"], resources)
         return parse_suite(table, source="the command line")
 
 

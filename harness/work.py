@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.price import Work
-from harness.specs import Stage
 from harness.timings import kind_of
 
 
@@ -35,7 +34,7 @@ class _Tally:
     policy: Policy
     timed: bool
     counts: Counter[str] = field(default_factory=Counter)
-    described: dict[str, tuple[str, Stage, tuple[str, ...]]] = field(default_factory=dict)
+    described: dict[str, tuple[Trial, tuple[str, ...]]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
 
     def add(self, trial: Trial, count: int, before: tuple[Trial, ...] = ()) -> None:
@@ -44,12 +43,12 @@ class _Tally:
         if kind not in self.described:
             upstream = (self.policy.trials.get(key) for key in trial.spec.upstream)
             chain = tuple(self._kind(earlier) for earlier in (*upstream, *before) if earlier is not None)
-            self.described[kind] = (_words(trial), trial.stage, chain)
+            self.described[kind] = (trial, chain)
 
     def work(self) -> list[Work]:
         return [
-            Work(kind, what, stage, self.counts[kind], chain)
-            for kind, (what, stage, chain) in self.described.items()
+            Work(kind, _words(trial), trial.stage, self.counts[kind], chain, self.plan.resources(trial))
+            for kind, (trial, chain) in self.described.items()
         ]
 
     def _kind(self, trial: Trial) -> str:
@@ -57,9 +56,8 @@ class _Tally:
         if not self.timed:
             return words
         if words not in self.kinds:
-            resources = self.plan.suite.resources
-            device = resources.of(trial.stage).device
-            self.kinds[words] = kind_of(trial.spec, device=device, threads=resources.threads)
+            device, threads = self.plan.resources(trial).device, self.plan.suite.resources.threads
+            self.kinds[words] = kind_of(trial.spec, device=device, threads=threads)
         return self.kinds[words]
 
 

@@ -49,6 +49,8 @@ class Line:
     """A row of a table under one statistic; `cells` by column key, `None` where there is no number.
 
     `decimals` are the statistic's, or more where a score is so small that its error would not show.
+    Published values stand by column key in `published`, in `published_elsewhere` by the arm they were printed
+    for, which has no column here.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Line:
     left_out: int
     cells: Mapping[str, Estimate | None]
     published: Mapping[str, Mapping[str, Any]]
+    published_elsewhere: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ class StatisticTable:
     decimals: int
     lines: tuple[Line, ...]
     contrasts: tuple[Contrast, ...]
+
+    @property
+    def published_only(self) -> tuple[str, ...]:
+        """Arms that have published values in some line, but no column."""
+        return tuple(dict.fromkeys(arm for line in self.lines for arm in line.published_elsewhere))
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,6 @@ class Table:
     source: str
     convention: str
     published_source: str
-    published_elsewhere: tuple[str, ...]
     footnotes: tuple[str, ...]
     statistics: tuple[StatisticTable, ...]
     agreement: tuple[ArmAgreement, ...]

@@ -63,6 +63,7 @@ DIFFERENCES = (
 
 AGREEMENT = (*PLACE, "unit", "entry", "pretraining_seed", "seed", *INTERVAL, "people")
 ESTIMATES = ("bias", "lower", "upper", "concordance", "slope", "deming")
+UNITLESS = frozenset({"concordance", "slope", "deming"})
 
 
 def safe_name(text: str) -> str:
@@ -162,36 +163,27 @@ def agreement_file(run: Run, comparison: Comparison, table: Table) -> list[tuple
 
 def _agreement(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
     for arm in table.agreement:
-        for line, found in zip(table.statistics[0].lines, arm.rows, strict=True):
+        for line, found, within in zip(table.statistics[0].lines, arm.rows, arm.within, strict=True):
             if found is None:
                 continue
-            place = _place(run, comparison, table, table.statistics[0])
+            fixed = {
+                **_place(run, comparison, table, table.statistics[0]),
+                "row": line.key,
+                "label": line.label,
+                "entry": arm.column,
+                "pretraining_seed": arm.seeds[0],
+                "seed": arm.seeds[1],
+                "people": found.people,
+            }
             for name in ESTIMATES:
-                yield {
-                    **place,
-                    "statistic": name,
-                    "row": line.key,
-                    "label": line.label,
-                    "unit": "" if name in ("concordance", "slope", "deming") else line.unit,
-                    "entry": arm.column,
-                    "pretraining_seed": arm.seeds[0],
-                    "seed": arm.seeds[1],
-                    "people": found.people,
-                    **asdict(getattr(found, name)),
-                }
+                unit = "" if name in UNITLESS else line.unit
+                yield {**fixed, "statistic": name, "unit": unit, **asdict(getattr(found, name))}
             for name in ("spread", "rmse"):
-                yield {
-                    **place,
-                    "statistic": name,
-                    "row": line.key,
-                    "label": line.label,
-                    "unit": line.unit,
-                    "entry": arm.column,
-                    "pretraining_seed": arm.seeds[0],
-                    "seed": arm.seeds[1],
-                    "people": found.people,
-                    "value": getattr(found, name),
-                }
+                yield {**fixed, "statistic": name, "unit": line.unit, "value": getattr(found, name)}
+            if line.key in table.least_significant_changes:
+                change = table.least_significant_changes[line.key]
+                yield {**fixed, "statistic": "least_significant_change", "unit": line.unit, "value": change}
+                yield {**fixed, "statistic": "share_within_it", "unit": "", "value": within}
 
 
 def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
@@ -215,6 +207,17 @@ def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[
                     "units": column.units,
                     "published": line.published.get(column.key, {}).get("value"),
                     "missing": column.missing,
+                }
+            for arm, published in line.published_elsewhere.items():
+                yield {
+                    **_place(run, comparison, table, statistic),
+                    "row": line.key,
+                    "label": line.label,
+                    "group": line.group,
+                    "unit": line.unit,
+                    "kind": "published",
+                    "entry": arm,
+                    "published": published["value"],
                 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from reports.answer import number
 from reports.comparison import WITH_UNIT, Column, Comparison, Line, StatisticTable, Table
 from reports.frame import Run
+from reports.sample import readable
 
 #: Characters that mean something to LaTeX, and others that its fonts lack, as it writes them.
 SPECIAL: Mapping[str, str] = {
@@ -97,16 +98,20 @@ def document(run: Run, names: Sequence[str]) -> str:
 def _latex(run: Run, comparison: Comparison, table: Table, statistic: StatisticTable) -> str:
     columns = comparison.columns
     heads = [latex(column.title) + _seeds(column) for column in columns]
+    heads += [rf"\textit{{{latex(readable(arm))}}}" for arm in statistic.published_only]
     body: list[str] = []
     notes: dict[str, str] = {}
     for index, one in enumerate(statistic.lines):
         if one.group and (index == 0 or statistic.lines[index - 1].group != one.group):
             body += [r"\midrule"] if index else []
-            body.append(rf"\multicolumn{{{len(columns) + 2}}}{{l}}{{\textit{{{latex(one.group)}}}}} \\")
+            body.append(rf"\multicolumn{{{len(heads) + 2}}}{{l}}{{\textit{{{latex(one.group)}}}}} \\")
         cells = [_cell(one, column, notes) for column in columns]
+        cells += [
+            _printed(one, arm, one.published_elsewhere.get(arm), notes) for arm in statistic.published_only
+        ]
         unit = f" ({latex(one.unit)})" if one.unit and statistic.name in WITH_UNIT else ""
         body.append(" & ".join([latex(one.label) + unit, *cells, str(one.patients)]) + r" \\")
-    published = any(one.published for one in statistic.lines)
+    published = any(one.published or one.published_elsewhere for one in statistic.lines)
     sentences = [
         "SIMULATED DATA." if run.simulated else "",
         f"{latex(comparison.title)}, {latex(table.title)}: {latex(statistic.label)}, mean over seeds with"
@@ -119,7 +124,7 @@ def _latex(run: Run, comparison: Comparison, table: Table, statistic: StatisticT
         r"\begin{table}[p]",
         r"\centering\footnotesize",
         rf"\caption{{{' '.join(filter(None, sentences))}}}",
-        rf"\begin{{tabular}}{{l{'c' * len(columns)}r}}",
+        rf"\begin{{tabular}}{{l{'c' * len(heads)}r}}",
         r"\toprule",
         " & ".join(["", *heads, "$n$"]) + r" \\",
         r"\midrule",
@@ -149,9 +154,12 @@ def _cell(one: Line, column: Column, notes: dict[str, str]) -> str:
             for part in (found.value, found.low, found.high)
         )
         text = f"${value}$ [${low}$, ${high}$]" if found.low is not None else f"${value}$ (no interval)"
-    published = one.published.get(column.key)
+    return f"{text} {_printed(one, column.title, one.published.get(column.key), notes)}".rstrip()
+
+
+def _printed(one: Line, arm: str, published: Mapping[str, Any] | None, notes: dict[str, str]) -> str:
     if not published:
-        return text
+        return ""
     if published["note"]:
-        notes[latex(f"{one.label}, {column.title}")] = latex(published["note"])
-    return rf"{text} \textit{{{latex(str(published['value']))}}}" + (r"\dag{}" if published["note"] else "")
+        notes[latex(f"{one.label}, {arm}")] = latex(published["note"])
+    return rf"\textit{{{latex(str(published['value']))}}}" + (r"\dag{}" if published["note"] else "")

@@ -53,9 +53,7 @@ class LayoutResults:
 
     def table(self) -> Table:
         """Every statistic of the layout, and the agreement of the arms where it shows predictions."""
-        layout, arms, sample = self.layout, self.run.arms, self.sample
-        known = set(arms) | {arm["title"] for arm in arms.values()}
-        elsewhere = {one["arm"] for one in layout["published"] if one["arm"] not in known}
+        layout, sample = self.layout, self.sample
         shows_people = sample is not None and sample.targets is not None
         changes = layout.get("least_significant_changes") or {}
         return Table(
@@ -64,7 +62,6 @@ class LayoutResults:
             layout["source"],
             layout["convention"],
             layout["published_source"],
-            tuple(sorted(elsewhere)),
             tuple(layout["footnotes"]),
             tuple(self.statistic(name) for name in self.statistics),
             tuple(
@@ -98,7 +95,7 @@ class LayoutResults:
                         column.key: cells[column.key][index] if column.key in cells else None
                         for column in self.columns
                     },
-                    self._published(row["key"], name),
+                    *self._published(row["key"], name),
                 )
             )
         contrasts = self._contrasts(name, directions)
@@ -151,14 +148,16 @@ class LayoutResults:
         """Rows of a plug-in are exploratory: nobody declared them with the task."""
         return "bh" if any(one.exploratory for one in self.columns if one.key in (first, second)) else "holm"
 
-    def _published(self, row: str, statistic: str) -> dict[str, Mapping[str, Any]]:
-        found: dict[str, Mapping[str, Any]] = {}
-        for column in self.columns:
-            for one in self.layout["published"]:
-                same = (one["row"], one["statistic"]) == (row, statistic)
-                if same and not column.baseline and one["arm"] in (column.name, column.title):
-                    found[column.key] = {"value": one["value"], "note": one["note"]}
-        return found
+    def _published(self, row: str, statistic: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Published values by column key, and by arm where the arm has no column."""
+        keys = {name: one.key for one in self.columns if not one.baseline for name in (one.name, one.title)}
+        ours: dict[str, Any] = {}
+        elsewhere: dict[str, Any] = {}
+        for one in self.layout["published"]:
+            if (one["row"], one["statistic"]) == (row, statistic):
+                kept, name = (ours, keys[one["arm"]]) if one["arm"] in keys else (elsewhere, one["arm"])
+                kept[name] = {"value": one["value"], "note": one["note"]}
+        return ours, elsewhere
 
     def endpoint(self) -> StatisticTable:
         """The mean of a statistic over rows, resampled as a whole; all contrasts of a kind are one family."""
@@ -184,6 +183,7 @@ class LayoutResults:
             min(count[1] for count in counts),
             max(crossed.sample.left_out(row) for row in rows),
             {column.key: cells.get(column.key) for column in self.columns},
+            {},
             {},
         )
         contrasts = self._endpoint_contrasts(crossed, rows)

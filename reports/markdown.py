@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from reports.answer import digits, interval, p_words
-from reports.comparison import Comparison, Line, StatisticTable, Table
+from reports.comparison import WITH_UNIT, Comparison, Line, StatisticTable, Table
 from reports.contents import Contents
+from reports.sample import readable
 
 #: Characters that Markdown or the HTML in it would read.
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
@@ -69,25 +71,26 @@ def _table(comparison: Comparison, table: Table, statistic: StatisticTable, simu
     heads = [
         plain(column.title) + (" (baseline)" if column.baseline else "") for column in comparison.columns
     ]
+    heads += [f"*{plain(readable(arm))}* (published)" for arm in statistic.published_only]
     yield _row(["", *heads, "n"])
     yield _row(["---", *("---:" for _ in heads), "---:"])
     notes = []
     for line in statistic.lines:
-        cells = []
-        for column in comparison.columns:
-            published = line.published.get(column.key)
-            cells.append(_cell(line, column.key, column.missing))
-            if published:
-                cells[-1] += f" *{published['value']}*" + ("†" if published["note"] else "")
-                if published["note"]:
-                    notes.append(f"- † {plain(line.label)}: {plain(published['note'])}")
-        unit = (
-            f" ({plain(line.unit)})"
-            if line.unit and statistic.name in ("rmse", "mae", "bias", "mean")
-            else ""
-        )
+        cells = [
+            f"{_cell(line, column.key, column.missing)} {_printed(line.published.get(column.key))}".rstrip()
+            for column in comparison.columns
+        ]
+        cells += [_printed(line.published_elsewhere.get(arm)) for arm in statistic.published_only]
+        for published in (*line.published.values(), *line.published_elsewhere.values()):
+            if published["note"]:
+                notes.append(f"- † {plain(line.label)}: {plain(published['note'])}")
+        unit = f" ({plain(line.unit)})" if line.unit and statistic.name in WITH_UNIT else ""
         yield _row([plain(line.label) + unit, *cells, str(line.patients)])
     yield from ["", *dict.fromkeys(notes)]
+
+
+def _printed(published: Mapping[str, Any] | None) -> str:
+    return f"*{published['value']}*" + ("†" if published["note"] else "") if published else ""
 
 
 def _cell(line: Line, key: str, missing: str) -> str:

@@ -91,7 +91,8 @@ def suite_options(command: Command) -> Command:
         click.option(
             "--resources",
             metavar="KEY=VALUE,...",
-            help="Per trial, over the suite's: gpus=0.5,memory=8GiB,pretrain.gpus=1,time_limit_seconds=600.",
+            help="Per trial, over what the suite and its strategies and tasks say: gpus=0.5,memory=8GiB,"
+            "pretrain.gpus=1,time_limit_seconds=600.",
         ),
         click.option(
             "--gpus",

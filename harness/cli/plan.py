@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from itertools import zip_longest
 from typing import Any
 
 import click
@@ -13,9 +13,12 @@ from rich.table import Table
 
 from harness.cli.options import request_from, suite_options
 from harness.evidence import TaskEvidence, counted
-from harness.outlook import STATES, Outlook, look_ahead
+from harness.outlook import STATES, CellOutlook, Outlook, look_ahead
 from harness.price import Price, parse_cluster
 from harness.progress import duration
+
+#: From so many cells on they are plain lines: drawing a table of 10,000 takes longer than planning it.
+MANY_CELLS = 500
 
 
 @click.command("plan")
@@ -53,26 +56,48 @@ def plan(cluster: str | None, slots: int | None, calibrate: bool, as_json: bool,
         time_beginnings(request, say=lambda text: click.echo(text, err=True))
     outlook = look_ahead(request, cluster=place, slots=slots)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(outlook), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(outlook, default=vars, ensure_ascii=False))  # unindented: json's fast path
     else:
         _print(Console(), outlook)
 
 
 def print_cells(console: Console, outlook: Outlook) -> None:
     """Print the cells and their trials by state."""
+    if len(outlook.cells) < MANY_CELLS:
+        console.print(_table(outlook))
+    else:
+        click.echo(_lines(outlook))
+    for note in dict.fromkeys(line.note for line in outlook.cells if line.note):
+        _say(console, note)
+    words = ", ".join(f"{count} {state}" for state, count in outlook.counts.items())
+    _say(console, f"{sum(outlook.counts.values())} trials: {words}")
+
+
+def _table(outlook: Outlook) -> Table:
+    """The cells as a table."""
     table = Table(title=f"suite {escape(outlook.suite)}", title_justify="left")
     for column in ("task", "strategy"):
         table.add_column(column, overflow="fold")
     for column in STATES:
         table.add_column(column, justify="right")
     for line in outlook.cells:
-        counts = [str(line.counts[state] or "") for state in STATES] if line.applicable else ["N/A"]
-        table.add_row(escape(line.task), escape(line.strategy), *counts)
-    console.print(table)
-    for note in dict.fromkeys(line.note for line in outlook.cells if line.note):
-        _say(console, note)
-    words = ", ".join(f"{count} {state}" for state, count in outlook.counts.items())
-    _say(console, f"{sum(outlook.counts.values())} trials: {words}")
+        table.add_row(escape(line.task), escape(line.strategy), *_counts(line))
+    return table
+
+
+def _lines(outlook: Outlook) -> str:
+    """The cells as lines in columns."""
+    rows = [["task", "strategy", *STATES]]
+    rows += [[line.task, line.strategy, *_counts(line)] for line in outlook.cells]
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    form = "  ".join(f"{{:{'<' if number < 2 else '>'}{width}}}" for number, width in enumerate(widths))
+    missing = [""] * len(widths)
+    lines = (form.format(*row, *missing[len(row) :]).rstrip() for row in rows)
+    return "\n".join([f"suite {outlook.suite}", *lines])
+
+
+def _counts(line: CellOutlook) -> list[str]:
+    return [str(line.counts[state] or "") for state in STATES] if line.applicable else ["N/A"]
 
 
 def _print(console: Console, outlook: Outlook) -> None:

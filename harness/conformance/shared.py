@@ -7,7 +7,9 @@ from typing import Any
 
 from harness.conformance.finding import Findings
 from harness.conformance.laboratory import Laboratory, Observation
+from harness.resources import size_text
 from harness.specs import TrialSpec
+from registry.contracts import ResourceRequest
 
 
 def judge_work(findings: Findings, observation: Observation, *, mend: str) -> bool:
@@ -94,8 +96,10 @@ _TOLERANCE, _TOLERANCE_SECONDS = 1.25, 0.2
 _SHORTEST_SECONDS = 1.0
 
 
-def judge_resources(findings: Findings, laboratory: Laboratory, observation: Observation) -> None:
-    """Whether trials took no more processors than the suite gives them, and left nothing running."""
+def judge_resources(
+    findings: Findings, laboratory: Laboratory, observation: Observation, declared: ResourceRequest
+) -> None:
+    """Whether trials took no more than the suite gives them or they declare, and left nothing running."""
     check = "keeps to its resources"
     rows = [outcome["row"] for outcome in observation.outcomes]
     cpu, wall = (sum(row[name] for row in rows) for name in ("cpu_seconds", "wall_seconds"))
@@ -108,13 +112,25 @@ def judge_resources(findings: Findings, laboratory: Laboratory, observation: Obs
             mend="end and wait for every process that you start",
         )
         return
+    peak = max((row.get("peak_memory_bytes") or 0 for row in rows), default=0)
+    if 0 < declared.memory_bytes < peak:
+        findings.judge(
+            check,
+            False,
+            seen=f"{size_text(peak)} of memory on tiny data, {size_text(declared.memory_bytes)} declared",
+            mend="declare what a trial on data of the usual size needs, or use less",
+        )
+        return
     if cpu < _SHORTEST_SECONDS:
         findings.leave_out(check, f"{cpu:.1f} s of work are too short to tell")
         return
     threads = laboratory.plan.suite.resources.threads
+    processors = max(threads, declared.cpus)
     findings.judge(
         check,
-        cpu <= _TOLERANCE * threads * wall + _TOLERANCE_SECONDS,
-        seen=f"{cpu:.1f} s of processors in {wall:.1f} s, with threads = {threads}",
-        mend="bound what the trial uses by context.threads, in libraries and in processes that you start",
+        cpu <= _TOLERANCE * processors * wall + _TOLERANCE_SECONDS,
+        seen=f"{cpu:.1f} s of processors in {wall:.1f} s, with threads = {threads}"
+        + (f" and {declared.cpus:g} CPUs declared" if declared.cpus else ""),
+        mend="bound what the trial uses by context.threads, in libraries and in processes that you start, "
+        "or declare resources={'cpus': ...}",
     )

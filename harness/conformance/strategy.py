@@ -53,7 +53,7 @@ def examine_strategy(findings: Findings, laboratory: Laboratory, name: str) -> N
         else "declare seeded=True",
     )
     judge_manners(findings, laboratory, first)
-    judge_resources(findings, laboratory, first)
+    judge_resources(findings, laboratory, first, card.resources)
     judge_resuming(
         findings, laboratory, specs[0], artifact=None, result=_digests, expected=_digests(first)[:1]
     )

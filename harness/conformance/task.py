@@ -70,7 +70,7 @@ def examine_task(findings: Findings, laboratory: Laboratory, name: str) -> None:
     )
     _judge_seeds(findings, laboratory, task, final)
     judge_manners(findings, laboratory, tuned)
-    judge_resources(findings, laboratory, first)
+    judge_resources(findings, laboratory, first, task.card.resources)
     judge_resuming(findings, laboratory, learning, artifact=artifact, result=_scores, expected=_scores(tuned))
 
 

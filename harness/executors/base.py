@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.resources import TrialResources
 from harness.retries import Room
 from registry.contracts import InputError
 
@@ -44,8 +45,8 @@ class Executor(Protocol):
     def room(self) -> Room:
         """The most that one trial may ask for; known once started."""
 
-    def start(self, trials: int) -> None:
-        """Get ready to run about `trials` trials; called once, before the first `submit`."""
+    def start(self, trials: int, shapes: Sequence[TrialResources] = ()) -> None:
+        """Get ready to run about `trials` trials of these shapes; called once, before the first `submit`."""
 
     def submit(self, payload: Mapping[str, Any]) -> None:
         """Run a trial as soon as there is room."""

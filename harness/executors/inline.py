@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.executors.base import Event
 from harness.remote import execute_remotely
+from harness.resources import TrialResources
 from harness.retries import Room
 from harness.trial import execute
 
@@ -21,7 +22,7 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._queue: deque[Mapping[str, Any]] = deque()
 
-    def start(self, trials: int) -> None:
+    def start(self, trials: int, shapes: Sequence[TrialResources] = ()) -> None:
         """Nothing to get ready."""
 
     def submit(self, payload: Mapping[str, Any]) -> None:

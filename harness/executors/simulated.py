@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.executors.base import Event
+from harness.resources import TrialResources
 from harness.retries import Room
 
 Payload = Mapping[str, Any]
@@ -60,7 +61,7 @@ class SimulatedExecutor:
         """Busy share of all slots from the first start to the last end."""
         return self.busy_seconds / (self.clock * self.capacity) if self.clock else 1.0
 
-    def start(self, trials: int) -> None:
+    def start(self, trials: int, shapes: Sequence[TrialResources] = ()) -> None:
         """Nothing to get ready."""
 
     def submit(self, payload: Payload) -> None:

@@ -49,7 +49,7 @@ ENVIRONMENT = {
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: Variables of the driver that a cluster's workers get too.
-PASSED_ON = ("HARNESS_WEIGHTS_DIR",)
+PASSED_ON = ("HARNESS_WEIGHTS_DIR", "HARNESS_IMPORT_SECONDS")
 TEMPORARY = Path("/tmp")  # noqa: S108
 OBJECT_STORE_BYTES = 100 * 2**20
 
@@ -115,6 +115,7 @@ class TuneExecutor:
         self.slots = 1
         self.room = Room()
         self._resources = resources
+        self._shapes: Sequence[TrialResources] = resources.shapes
         self._workers = workers
         self._address = address
         self._required = required or Requirements()
@@ -123,14 +124,20 @@ class TuneExecutor:
         self._thread: threading.Thread | None = None
         self._folder: Path | None = None
 
-    def start(self, trials: int) -> None:
+    def start(self, trials: int, shapes: Sequence[TrialResources] = ()) -> None:
         """Start or join Ray, and the loop of its Tuner.
+
+        Parameters
+        ----------
+        shapes
+            What trials are given, where it is more than the suite says.
 
         Raises
         ------
         WorkersUnavailableError
             If Ray does not start, or has not what one trial needs.
         """
+        self._shapes = shapes or self._shapes
         if self._address == "local":
             _refuse_exposed_ray()
         self._folder = session_folder()
@@ -231,8 +238,8 @@ class TuneExecutor:
 
     def _take_stock(self, nodes: Sequence[Mapping[str, float]]) -> None:
         """See what the nodes have: how many trials fit at once, and the most that one may ask for."""
-        shapes = [ray_resources(shape) for shape in self._resources.shapes]
-        for shape, needed in zip(shapes, self._resources.shapes, strict=True):
+        shapes = [ray_resources(shape) for shape in self._shapes]
+        for shape, needed in zip(shapes, self._shapes, strict=True):
             if not slots_on(nodes, shape):
                 there = " or ".join(sorted({_stock(node) for node in nodes})) or "nothing"
                 raise WorkersUnavailableError(

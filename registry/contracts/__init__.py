@@ -4,6 +4,7 @@ from registry.contracts.artifact import Artifact, Weights
 from registry.contracts.context import TrialContext
 from registry.contracts.domain import Check, CohortProgress, CohortReference, Domain, Probe, SplitSize
 from registry.contracts.errors import DataError, InputError, TestSplitClosedError
+from registry.contracts.request import ResourceRequest
 from registry.contracts.space import Space, choice, loguniform, uniform
 from registry.contracts.strategy import Strategy, StrategyCard, strategy
 from registry.contracts.tables import (
@@ -32,6 +33,7 @@ __all__ = [
     "PrimaryEndpoint",
     "Probe",
     "PublishedValue",
+    "ResourceRequest",
     "Row",
     "Space",
     "SplitSize",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from registry.contracts.artifact import Artifact
 from registry.contracts.context import TrialContext
+from registry.contracts.request import ResourceRequest
 from registry.contracts.space import Space
 
 
@@ -38,6 +39,8 @@ class StrategyCard:
         Whether pretraining reads the cohort.
     seeded
         Whether another seed gives other weights; weights that come from elsewhere are the same for all.
+    resources
+        The least that one pretraining needs of a machine; never part of its identity.
     summary, citation, licence
         For the report: one sentence, a reference, the licence of the weights.
     """
@@ -53,6 +56,7 @@ class StrategyCard:
     trained_jointly: frozenset[str] = frozenset()
     needs_data: bool = True
     seeded: bool = True
+    resources: ResourceRequest = field(default_factory=ResourceRequest)
     summary: str = ""
     citation: str = ""
     licence: str = ""
@@ -83,17 +87,20 @@ def strategy(
     title: str | None = None,
     changes: Mapping[str, Any] | None = None,
     factors: Mapping[str, Any] | None = None,
+    resources: Mapping[str, float] | None = None,
     **declared: Any,
 ) -> Callable[[StrategyClass], StrategyClass]:
     """Declare a strategy; the class becomes an entry of the catalogue when its module is registered.
 
     A class that derives from another strategy and declares `changes` is an ablation: its factors are its
-    parent's with the changes made.
+    parent's with the changes made, and so are its resources unless it declares some. `resources` holds
+    `cpus`, `gpus` and `memory_bytes`, as far as they matter.
 
     Raises
     ------
     ValueError
-        If `changes` names a factor that the parent does not have, or is given without a parent.
+        If `changes` names a factor that the parent does not have, or is given without a parent, or
+        `resources` something that cannot be given.
     """
 
     def declare(implementation: StrategyClass) -> StrategyClass:
@@ -112,8 +119,15 @@ def strategy(
             parent=parent.name if parent is not None and changes is not None else None,
             changes=dict(changes or {}),
             factors={**(inherited if changes is not None else {}), **(factors or {}), **(changes or {})},
+            resources=_resources(resources, parent if changes is not None else None),
             **declared,
         )
         return implementation
 
     return declare
+
+
+def _resources(declared: Mapping[str, float] | None, parent: StrategyCard | None) -> ResourceRequest:
+    if declared is None and parent is not None:
+        return parent.resources
+    return ResourceRequest.of(declared or {})

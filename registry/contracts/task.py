@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from registry.contracts.artifact import Artifact
 from registry.contracts.context import TrialContext
+from registry.contracts.request import ResourceRequest
 from registry.contracts.space import Space
 from registry.contracts.strategy import StrategyCard
 from registry.contracts.tables import Exhibit, PrimaryEndpoint, TableLayout
@@ -41,6 +42,8 @@ class TaskCard:
         would change nothing.
     baselines
         Cheap references that are run beside the arms.
+    resources
+        The least that one trial of it needs of a machine, a baseline's too; never part of an identity.
     version
         Raised whenever the same inputs give other results; part of a trial's identity.
     """
@@ -55,6 +58,7 @@ class TaskCard:
     trains: bool = True
     uses_labels: bool = True
     baselines: tuple[str, ...] = ()
+    resources: ResourceRequest = field(default_factory=ResourceRequest)
     version: str = "1"
     summary: str = ""
 
@@ -163,12 +167,31 @@ TaskClass = TypeVar("TaskClass", bound=type[Task])
 
 
 def task(
-    name: str, *, needs: set[str], title: str | None = None, **declared: Any
+    name: str,
+    *,
+    needs: set[str],
+    title: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    **declared: Any,
 ) -> Callable[[TaskClass], TaskClass]:
-    """Declare a task; see `TaskCard` for the words."""
+    """Declare a task; see `TaskCard` for the words.
+
+    `resources` holds `cpus`, `gpus` and `memory_bytes`, as far as they matter.
+
+    Raises
+    ------
+    ValueError
+        If something in `resources` cannot be given.
+    """
 
     def declare(implementation: TaskClass) -> TaskClass:
-        implementation.card = TaskCard(name=name, title=title or name, needs=frozenset(needs), **declared)
+        implementation.card = TaskCard(
+            name=name,
+            title=title or name,
+            needs=frozenset(needs),
+            resources=ResourceRequest.of(resources or {}),
+            **declared,
+        )
         return implementation
 
     return declare

@@ -195,6 +195,20 @@ def test_plan_shows_cells_with_reasons(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_large_plan_is_lines_that_say_what_the_table_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["plan", "--suite", str(SUITE), "--plugin", str(PLUGIN), "--output", str(tmp_path / "run")]
+    table = harness(*arguments, "--cache", str(tmp_path / "cache")).stdout
+    monkeypatch.setattr("harness.cli.plan.MANY_CELLS", 1)
+    lines = harness(*arguments, "--cache", str(tmp_path / "cache")).stdout
+    assert "│" in table
+    assert "│" not in lines
+    assert "redrawing" in lines
+    frame = str.maketrans("", "", "│┃┏┓┗┛┡┩└┘├┤┳╇┴━─")
+    assert lines.split() == table.translate(frame).split()
+
+
 def test_report_of_what_is_no_run_exits_with_2(tmp_path: Path) -> None:
     done = harness("report", str(tmp_path))
     assert done.returncode == 2

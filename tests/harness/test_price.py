@@ -14,7 +14,6 @@ from harness.outlook import look_ahead
 from harness.plan import Trial
 from harness.policy import Outcome, Policy
 from harness.price import Cluster, parse_cluster, price_of
-from harness.resources import Resources
 from harness.specs import TrialSpec
 from harness.timings import FILE, Timing, kind_of, read_timings, record_timing
 from harness.work import work_of
@@ -84,7 +83,7 @@ def simulated_price(plan: Any, seconds: Any, slots: int) -> tuple[Any, Simulated
         trial = policy.trials[event.key]
         score = -abs((trial.draw or 0) - int(trial.arm[1:] or 0)) if trial.arm else 0.0
         policy.complete(event.key, Outcome("done", score, artifact="a"))
-    price = price_of(work, timings, resources=Resources(), slots=slots)
+    price = price_of(work, timings, slots=slots)
     return price, executor
 
 
@@ -112,13 +111,12 @@ def test_a_chain_bounds_the_time_whatever_the_slots() -> None:
 
 
 def test_stages_are_priced_by_their_own_resources() -> None:
-    resources = Resources.model_validate({"cpus": 1, "pretrain": {"gpus": 0.5, "cpus": 2}})
-    plan = toy_plan(2, 1)
+    plan = toy_plan(2, 1, resources={"cpus": 1, "pretrain": {"gpus": 0.5, "cpus": 2}})
     work = work_of(plan, Policy(plan))
     timings = {one.kind: Timing(3600.0, 0.0, 1) for one in work}
-    slots = Cluster(cpus=8, gpus=2).slots(resources)
+    slots = Cluster(cpus=8, gpus=2).slots(plan.shapes)
     assert slots == {"pretrain": 4, "tune": 8, "final": 8}
-    price = price_of(work, timings, resources=resources, slots=slots)
+    price = price_of(work, timings, slots=slots)
     assert (price.cpu_hours, price.gpu_hours) == (2 * 2 + 6 + 8, 1.0)
     assert price.wall_hours == 3.0  # the chain: 2 / 4 + 14 / 8 is less
 
@@ -129,7 +127,7 @@ def test_clusters_are_read_and_refused() -> None:
         with pytest.raises(InputError, match="cannot be read"):
             parse_cluster(wrong)
     with pytest.raises(InputError, match="one trial needs 1 CPUs and 1 GPUs"):
-        Cluster(4).slots(Resources(gpus=1))
+        Cluster(4).slots(toy_plan(resources={"gpus": 1.0}).shapes)
 
 
 def test_a_run_is_priced_from_what_it_ran(tmp_path: Path) -> None:

@@ -106,15 +106,20 @@ def test_failed_trials_and_na_cells_are_shown(page: str, twin: dict[str, Any]) -
     assert (column["done"], column["planned"]) == (1, 2)
 
 
-def test_an_arm_without_any_result_keeps_its_column(tmp_path: Path) -> None:
-    records = Records(patients=12)
-    folder = records.write(tmp_path / "run")
+def fail_finals(folder: Path, arm: str) -> None:
+    """Let every final trial of an arm have failed."""
     path = folder / "results" / "trials.parquet"
-    lost = (pl.col("strategy") == "dxa_vae") & (pl.col("stage") == "final")
+    lost = (pl.col("strategy") == arm) & (pl.col("stage") == "final")
     pl.read_parquet(path).with_columns(
         status=pl.when(lost).then(pl.lit("failed")).otherwise("status"),
         error=pl.when(lost).then(pl.lit("OSError: no space left")).otherwise("error"),
     ).write_parquet(path)
+
+
+def test_an_arm_without_any_result_keeps_its_column(tmp_path: Path) -> None:
+    records = Records(patients=12)
+    folder = records.write(tmp_path / "run")
+    fail_finals(folder, "dxa_vae")
     page = body_of(build(folder, draws=200).read_text())
     assert "failed (final): OSError: no space left" in page
     assert re.search(r'<td class="absent">failed</td>', page)
@@ -162,7 +167,35 @@ def test_published_values_stand_beside_ours(page: str) -> None:
     body = body_of(page)
     assert "published 0.88" in body
     assert "† Hip, Pearson r²: suspect: repeats another row" in body
-    assert "Published, but not an arm of this run: SomeoneElse" in body
+
+
+def test_published_values_of_other_arms_have_columns_of_their_own(
+    folder: Path, page: str, twin: dict[str, Any]
+) -> None:
+    table = comparison(twin, "anthropometry", "matched")["tables"][0]
+    found = {
+        (statistic["name"], line["key"]): line["published_elsewhere"]
+        for statistic in table["statistics"]
+        for line in statistic["lines"]
+        if line["published_elsewhere"]
+    }
+    assert found == {("r2_pearson", "Waist"): {"SomeoneElse": {"value": 0.5, "note": ""}}}
+    body = body_of(page)
+    assert body.count('<th scope="col" class="num published-only">SomeoneElse') == 2  # once per protocol
+    assert len(re.findall(r'<td class="published-only">\s*<span[^>]*>published 0.5<', body)) == 2
+    lines = csv.DictReader((folder / "tables" / "anthropometry-matched-table3.csv").open(encoding="utf-8"))
+    printed = [one for one in lines if one["kind"] == "published"]
+    assert [(one["row"], one["entry"], one["published"], one["value"]) for one in printed] == [
+        ("Waist", "SomeoneElse", "0.5", "")
+    ]
+    assert r"\textit{SomeoneElse}" in (folder / "tables" / "anthropometry-matched-table3.tex").read_text()
+
+
+def test_published_values_show_beside_a_failed_arm(tmp_path: Path) -> None:
+    folder = Records(patients=12).write(tmp_path / "run")
+    fail_finals(folder, "imagenet")
+    page = body_of(build(folder, draws=50).read_text())
+    assert re.search(r'<td class="absent">failed<span class="published">published 0.88<', page)
 
 
 def test_the_page_is_small_and_self_contained(page: str) -> None:
@@ -345,6 +378,14 @@ def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
         one for one in lines if (one["entry"], one["row"], one["statistic"]) == ("arm:dxa_vae", "Hip", "bias")
     )
     assert float(bias["value"]) == pytest.approx(error.mean())
+    of_change = {
+        one["statistic"]: float(one["value"])
+        for one in lines
+        if (one["entry"], one["row"]) == ("arm:dxa_vae", "Hip")
+    }
+    assert of_change["least_significant_change"] == CHANGES["Hip"]
+    assert of_change["share_within_it"] == pytest.approx(np.mean(np.abs(error) <= CHANGES["Hip"]))
+    assert {one["row"] for one in lines if one["statistic"] == "share_within_it"} == set(CHANGES)
     assert body_of(page).count("Agreement person by person") == 6  # three arms, two protocols
     assert not (folder / "tables" / "reconstruction-matched-tuned-table1-agreement.csv").exists()
 

@@ -26,7 +26,7 @@ from registry.dxa.imaging.r_image import r_image
 from registry.dxa.tasks.composition import CLOSURE, MEASURES, TRUE, judge
 from registry.dxa.tasks.image_metrics import CONVENTION, means, score_channels, score_scans
 from registry.dxa.tasks.published import SOURCE
-from registry.dxa.training.scans import ScanSplit, load_measures
+from registry.dxa.training.scans import ScanSplit
 
 Scans = NDArray[np.float32]
 
@@ -38,8 +38,8 @@ PRIMARY = PrimaryEndpoint(
     statistic="r2",
     rows=MEASURES,
 )
-_EXHIBIT_MEASURE = "total_mass_kg"
-_EXHIBIT_QUANTILES = {"light": 0.05, "median": 0.5, "heavy": 0.95}
+#: Place among the test scans, by how badly the mean scan predicts them.
+_EXHIBIT_QUANTILES = {"best": 0.0, "median": 0.5, "worst": 1.0}
 #: Windows of the exhibits' pictures.
 _ERROR_LIMIT_PERCENT = 10.0
 _R_LIMITS = (1.0, 1.8)
@@ -202,7 +202,9 @@ def exhibits(
     generate: Callable[[NDArray[np.int64]], Scans],
     facts: Mapping[str, str] | None = None,
 ) -> Sequence[Exhibit]:
-    """Scans at fixed quantiles of size: the real one, the generated one, errors of six channels, R.
+    """The scans that a prediction by the mean scan does best, middling and worst: the choice favours no arm.
+
+    Shown are the real one, the generated one, errors of six channels, and R.
 
     Parameters
     ----------
@@ -215,19 +217,19 @@ def exhibits(
     """
     if not len(split.scan_ids):
         raise DataError("the split has no scans", mend="declare a cohort with scans in every split")
-    sizes, what, unit = _sizes(split, real)
-    order = np.argsort(sizes, kind="stable")
+    errors = _errors_of_the_mean_scan(real)
+    order = np.argsort(errors, kind="stable")
     chosen = {name: int(order[round(q * (len(order) - 1))]) for name, q in _EXHIBIT_QUANTILES.items()}
     generated = generate(np.array(list(chosen.values())))
     return [
         Exhibit(
-            key=f"mass-{name}",
-            title=f"{name.capitalize()} patient",
-            rule=f"test scan at the {_EXHIBIT_QUANTILES[name]:.0%} quantile of {what}",
+            key=f"mean-scan-{name}",
+            title=f"{name.capitalize()} scan",
+            rule=f"{name} of {len(order)} test scans when predicted by their mean scan, which favours no arm",
             panels=_panels(real[index], generated[place]),
             pixel_aspect=GRID.row_spacing_cm / GRID.column_spacing_cm,
             facts={
-                what: f"{sizes[index]:.1f} {unit}",
+                "NMAE of the mean scan": f"{errors[index]:.3f}",
                 "scan": str(split.scan_ids[index]),
                 **(facts or {}),
             },
@@ -236,12 +238,11 @@ def exhibits(
     ]
 
 
-def _sizes(split: ScanSplit, real: Scans) -> tuple[NDArray[np.float64], str, str]:
-    """What exhibits are chosen by, its name and unit: true mass, or attenuation where nobody weighed."""
-    try:
-        return load_measures(split, [_EXHIBIT_MEASURE])[:, 0], "true total body mass", "kg"
-    except DataError:
-        return real[:, 0].mean((1, 2), dtype=np.float64), "mean of the real scan's air_hi", "counts"
+def _errors_of_the_mean_scan(real: Scans) -> NDArray[np.float64]:
+    """(n,) normalised mean absolute errors of the mean of (n, ...) scans."""
+    residual = np.abs(real - real.mean(0, dtype=np.float64).astype(np.float32))
+    flat = residual.reshape(len(real), -1).sum(1, dtype=np.float64)
+    return np.asarray(flat / np.abs(real).reshape(len(real), -1).sum(1, dtype=np.float64))
 
 
 def _composition_rows(prefix: str = "") -> tuple[Row, ...]:

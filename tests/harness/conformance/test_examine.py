@@ -14,7 +14,7 @@ from harness.conformance.finding import Findings
 from harness.conformance.laboratory import Observation
 from harness.conformance.shared import judge_resources
 from harness.resources import Resources
-from registry.contracts import InputError
+from registry.contracts import InputError, ResourceRequest
 from registry.contracts.domain import is_test_file
 from tests.harness.conformance import offenders
 from tests.harness.digits_run import PLUGIN, ROOT, harness
@@ -78,7 +78,25 @@ def test_more_processors_than_declared_are_found(cpu_seconds: float, state: str)
     laboratory = SimpleNamespace(plan=SimpleNamespace(suite=SimpleNamespace(resources=Resources(threads=1))))
     row = {"cpu_seconds": cpu_seconds, "wall_seconds": 10.0}
     findings = Findings("x")
-    judge_resources(findings, laboratory, Observation(({"status": "done", "row": row},)))  # type: ignore[arg-type]
+    done = Observation(({"status": "done", "row": row},))
+    judge_resources(findings, laboratory, done, ResourceRequest())  # type: ignore[arg-type]
+    assert [found.state for found in findings] == [state]
+
+
+@pytest.mark.parametrize(
+    ("declared", "state"),
+    [
+        (ResourceRequest(cpus=2), "ok"),
+        (ResourceRequest(cpus=2, memory_bytes=2**30), "ok"),
+        (ResourceRequest(cpus=1.2), "failed"),
+        (ResourceRequest(cpus=2, memory_bytes=2**20), "failed"),
+    ],
+)
+def test_trials_are_held_to_what_they_declare(declared: ResourceRequest, state: str) -> None:
+    laboratory = SimpleNamespace(plan=SimpleNamespace(suite=SimpleNamespace(resources=Resources(threads=1))))
+    row = {"cpu_seconds": 19.0, "wall_seconds": 10.0, "peak_memory_bytes": 2**29}
+    findings = Findings("x")
+    judge_resources(findings, laboratory, Observation(({"status": "done", "row": row},)), declared)  # type: ignore[arg-type]
     assert [found.state for found in findings] == [state]
 
 

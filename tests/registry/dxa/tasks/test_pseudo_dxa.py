@@ -60,7 +60,7 @@ def test_it_predicts_what_its_tables_declare(tmp_path, artifacts):
         declared = {row.key for layout in task.layouts() if layout.source == source for row in layout.rows}
         assert declared == set(found)
     exhibits = task.exhibits(context, model, open_split("paired", "test"))
-    assert [exhibit.key for exhibit in exhibits] == ["mass-light", "mass-median", "mass-heavy"]
+    assert [exhibit.key for exhibit in exhibits] == ["mean-scan-best", "mean-scan-median", "mean-scan-worst"]
     frames = prediction_tables("k", predictions)  # what the engine makes of it
     assert frames["predictions"]["scan"].n_unique() == 2
     assert frames["scores"]["scan"].n_unique() == 8

@@ -31,12 +31,15 @@ class AblationOf:
         Factors that differ from the base's.
     order
         Its number among the runs of the design.
+    number
+        The design's number among those of the suite.
     """
 
     design: DesignKind
     base: str
     changes: Mapping[str, Any]
     order: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def arms_of(suite: Suite, catalogue: Catalogue) -> tuple[dict[str, Arm], tuple[D
     designs = []
     for number, declared in enumerate(suite.ablation):
         design = _design(declared, f"ablation.{number}", arms[declared.base])
-        names = [_arm_of_run(arms, declared, run, order) for order, run in enumerate(design.runs)]
+        names = [_arm_of_run(arms, declared, run, (order, number)) for order, run in enumerate(design.runs)]
         designs.append(DerivedDesign(declared, design, tuple(names)))
     for control in _control_arms(suite, arms):
         arms[control.name] = control
@@ -239,8 +242,14 @@ def _kind(value: Any) -> str:
     return {int: "number", float: "number", str: "text"}.get(type(value), type(value).__name__)
 
 
-def _arm_of_run(arms: dict[str, Arm], declared: Ablation, changes: Changes, order: int) -> str:
-    """The name of the arm that is a run of a design: one that is there, or a new one, which is added."""
+def _arm_of_run(arms: dict[str, Arm], declared: Ablation, changes: Changes, place: tuple[int, int]) -> str:
+    """The name of the arm that is a run of a design: one that is there, or a new one, which is added.
+
+    Parameters
+    ----------
+    place
+        Its number among the runs of the design, and the design's among those of the suite.
+    """
     base = arms[declared.base]
     if not changes:
         return base.name
@@ -255,7 +264,7 @@ def _arm_of_run(arms: dict[str, Arm], declared: Ablation, changes: Changes, orde
         while arm.name in arms:  # two texts that make one plain word
             arm = _renamed(arm, f"{arm.name}_")
         same = arm
-    run = AblationOf(declared.design, base.name, dict(changes), order)
+    run = AblationOf(declared.design, base.name, dict(changes), *place)
     arms[same.name] = replace(same, ablations=(*same.ablations, run))
     return same.name
 

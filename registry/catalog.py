@@ -20,6 +20,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from registry.contracts import Domain, InputError, Strategy, Task
+from registry.import_limit import IMPORT_SECONDS_VARIABLE, ImportTimeout, import_limit
 
 ENTRY_POINT_GROUP = "harness.plugins"
 
@@ -45,7 +46,7 @@ BUILT_IN_TASKS = {
 #: What strategies, tasks, baselines and domains may be called.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 #: What the code of a plug-in may raise at import; leaving the process is not its decision.
-_IMPORT_FAILURES = (Exception, SystemExit)
+_IMPORT_FAILURES = (Exception, SystemExit, ImportTimeout)
 SUITE_FOLDER = Path(__file__).parent / "suites"
 
 
@@ -236,7 +237,8 @@ def _with(table: Mapping[str, Entry], entry: Entry, kind: str) -> dict[str, Entr
 
 def _load_entry_point(point: importlib.metadata.EntryPoint) -> Any:
     try:
-        return point.load()
+        with import_limit():
+            return point.load()
     except _IMPORT_FAILURES as error:
         raise InputError(
             f"plug-in {point.value!r} of entry point {point.name!r} cannot be imported: {_said(error)}",
@@ -245,6 +247,8 @@ def _load_entry_point(point: importlib.metadata.EntryPoint) -> Any:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, ImportTimeout):
+        return f"{error} (${IMPORT_SECONDS_VARIABLE})"
     return f"{type(error).__name__}: {error}"
 
 
@@ -252,7 +256,8 @@ def _import_plugin(plugin: str) -> tuple[ModuleType, str]:
     """Import a plug-in given as a `.py` file or as a module name; returns it with the digest of its text."""
     if not plugin.endswith(".py"):
         try:
-            module = importlib.import_module(plugin)
+            with import_limit():
+                module = importlib.import_module(plugin)
         except _IMPORT_FAILURES as error:
             raise InputError(
                 f"plug-in module {plugin!r} cannot be imported: {_said(error)}",
@@ -271,7 +276,8 @@ def _import_plugin(plugin: str) -> tuple[ModuleType, str]:
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
-        specification.loader.exec_module(module)
+        with import_limit():
+            specification.loader.exec_module(module)
     except _IMPORT_FAILURES as error:
         sys.modules.pop(name, None)
         raise InputError(

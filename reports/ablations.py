@@ -41,6 +41,8 @@ LADDERS_SHOWN = 6
 
 #: Weights by arm, factors, label and note of an effect.
 Row = tuple[Mapping[str, float], tuple[str, ...], str, str]
+#: An arm, and which run of which design it is.
+ArmRun = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,9 @@ class Ablations:
         Of the derived arms: `retuned`, or `frozen` (the base's were kept); each has a study of its own.
     retuned
         Arm to the same.
+    number
+        The second design of a kind that a suite has for this base is part of study 1, the third of 2: designs
+        of one kind ask different questions and are not taken together.
     """
 
     task: str
@@ -175,29 +180,25 @@ class Ablations:
     children: tuple[Effect, ...]
     hyperparameters: str
     retuned: Mapping[str, bool]
+    number: int = 0
 
 
 def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:
-    """A study per base arm that has results, and per way of tuning the arms derived from it."""
+    """A study per base arm that has results, per way of tuning its derived arms and per design of a kind."""
     task = run.tasks[comparison.task]
     arms = [arm for arm in run.arms.values() if not arm.get("control")]
     children = [
         arm for arm in run.main_arms.values() if arm.get("parent") in run.main_arms and arm.get("changes")
     ]
-    groups = dict.fromkeys(
-        [(one["base"], bool(arm.get("retuned"))) for arm in arms for one in _runs(arm)]
-        + [(arm["parent"], True) for arm in children]
-    )
+    runs = _numbered(arms)
+    groups = dict.fromkeys([*runs, *((arm["parent"], True, 0) for arm in children)])
     trials = final_trials(run, comparison.task, comparison.protocols[0])
     found = []
-    for base, retuned in groups:
-        own = [
-            arm
-            for arm in arms
-            if bool(arm.get("retuned")) == retuned and any(one["base"] == base for one in _runs(arm))
-        ]
-        near = [arm for arm in children if retuned and arm["parent"] == base]
-        keys = list(dict.fromkeys(f"arm:{name}" for name in (base, *(arm["name"] for arm in (*own, *near)))))
+    for base, retuned, number in groups:
+        own = runs.get((base, retuned, number), [])
+        near = [arm for arm in children if retuned and not number and arm["parent"] == base]
+        names = [base, *(arm["name"] for arm, _ in own), *(arm["name"] for arm in near)]
+        keys = list(dict.fromkeys(f"arm:{name}" for name in names))
         pairs = [(first, second) for first in keys for second in keys if first != second]
         endpoint = endpoint_of(run, task, trials, keys, pairs, draws=draws)
         if endpoint is None or keys[0] not in endpoint.sample.values:
@@ -206,17 +207,34 @@ def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:
         study = _Study(
             endpoint,
             run.arms[base],
-            [arm for arm in own if f"arm:{arm['name']}" in present],
+            [(arm, one) for arm, one in own if f"arm:{arm['name']}" in present],
             [arm for arm in near if f"arm:{arm['name']}" in present],
         )
-        if study.arms or study.children:
-            found.append(study.result(comparison, "retuned" if retuned else "frozen"))
+        if study.runs or study.children:
+            words = "retuned" if retuned else "frozen"
+            found.append(study.result(comparison, words, number))
     return found
 
 
 def _runs(arm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The designs that an arm is a run of; a strategy of the suite may be one, too."""
     return list(arm.get("ablations") or filter(None, [arm.get("ablation")]))
+
+
+def _numbered(arms: Sequence[Mapping[str, Any]]) -> dict[tuple[str, bool, int], list[ArmRun]]:
+    """Runs by base, way of tuning, and how many designs of their kind there are before theirs."""
+    designs: dict[tuple[str, bool, str], set[int]] = {}
+    for arm in arms:
+        for one in _runs(arm):
+            kind = (one["base"], bool(arm.get("retuned")), one["design"])
+            designs.setdefault(kind, set()).add(one.get("number", 0))
+    found: dict[tuple[str, bool, int], list[ArmRun]] = {}
+    for arm in arms:
+        for one in _runs(arm):
+            base, retuned = one["base"], bool(arm.get("retuned"))
+            rank = sorted(designs[base, retuned, one["design"]]).index(one.get("number", 0))
+            found.setdefault((base, retuned, rank), []).append((arm, one))
+    return dict(sorted(found.items(), key=lambda item: item[0][2]))
 
 
 class _Study:
@@ -226,13 +244,13 @@ class _Study:
         self,
         endpoint: Endpoint,
         base: Mapping[str, Any],
-        arms: Sequence[Mapping[str, Any]],
+        runs: Sequence[ArmRun],
         children: Sequence[Mapping[str, Any]],
     ) -> None:
-        self.endpoint, self.base, self.arms, self.children = endpoint, base, arms, children
+        self.endpoint, self.base, self.runs, self.children = endpoint, base, runs, children
         self.key = f"arm:{base['name']}"
 
-    def result(self, comparison: Comparison, hyperparameters: str) -> Ablations:
+    def result(self, comparison: Comparison, hyperparameters: str, number: int) -> Ablations:
         return Ablations(
             comparison.task,
             comparison.title,
@@ -249,16 +267,12 @@ class _Study:
             self._doses(),
             self._children(),
             hyperparameters,
-            {f"arm:{arm['name']}": bool(arm.get("retuned")) for arm in self.arms},
+            {f"arm:{arm['name']}": bool(arm.get("retuned")) for arm, _ in self.runs},
+            number,
         )
 
     def _of(self, *designs: str) -> dict[Changes, Mapping[str, Any]]:
-        return {
-            _changes(one["changes"]): arm
-            for arm in self.arms
-            for one in _runs(arm)
-            if one["design"] in designs and one["base"] == self.base["name"]
-        }
+        return {_changes(one["changes"]): arm for arm, one in self.runs if one["design"] in designs}
 
     def _family(self, kind: str, rows: Sequence[Row]) -> tuple[Effect, ...]:
         """Effects that are tested together."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.answer import digits, interval, number, p_words
+from reports.answer import digits, interval, number
 from reports.diff import OUTCOMES, MetricChange, RunDiff
 from reports.export import to_json, write_atomically
+from reports.page.text import asset, environment
 
 SCHEMA = 1
 
@@ -29,22 +28,15 @@ def write_diff(found: RunDiff, folder: Path) -> Path:
 
 def render_diff(found: RunDiff) -> str:
     """The page: self-contained, without scripts; all text from records is escaped."""
-    environment = Environment(
-        loader=PackageLoader("reports.page", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"change": _change, "value": _value, "p_words": p_words}
-    style = (importlib.resources.files("reports.page") / "assets" / "report.css").read_text(encoding="utf-8")
+    templates = environment()
+    templates.filters |= {"change": _change, "value": _value}
     moved = [one for one in found.rows if one.outcome in ("regression", "improvement")]
-    return environment.get_template(
+    return templates.get_template(
         "diff.html.j2"
     ).render(
         diff=found,
         headline=headline(found),
-        style=Markup(style),  # noqa: S704  our own file
+        style=Markup(asset("report.css")),  # noqa: S704  our own file
         moved=moved[:ROWS_SHOWN],
         moved_count=len(moved),
         still=Counter(one.outcome for one in found.rows if one not in moved),

@@ -63,6 +63,7 @@ DIFFERENCES = (
 
 AGREEMENT = (*PLACE, "unit", "entry", "pretraining_seed", "seed", *INTERVAL, "people")
 ESTIMATES = ("bias", "lower", "upper", "concordance", "slope", "deming")
+UNITLESS = frozenset({"concordance", "slope", "deming"})
 
 
 def safe_name(text: str) -> str:
@@ -115,6 +116,11 @@ def twin(contents: Contents) -> dict[str, Any]:
         "warnings": list(contents.warnings),
         "analyses": asdict(contents.analyses),
         "needs": dict(NEEDS),
+        "tuning": {
+            "seeds": contents.seed_use,
+            "pretraining": asdict(contents.pretraining[0]) if contents.pretraining else None,
+            "tasks": [asdict(one) for one, _ in contents.tuning],
+        },
         "checklists": [asdict(one) for one in contents.checklists],
         "comparisons": [_without_people(asdict(one)) for one in contents.comparisons],
     }
@@ -157,36 +163,27 @@ def agreement_file(run: Run, comparison: Comparison, table: Table) -> list[tuple
 
 def _agreement(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
     for arm in table.agreement:
-        for line, found in zip(table.statistics[0].lines, arm.rows, strict=True):
+        for line, found, within in zip(table.statistics[0].lines, arm.rows, arm.within, strict=True):
             if found is None:
                 continue
-            place = _place(run, comparison, table, table.statistics[0])
+            fixed = {
+                **_place(run, comparison, table, table.statistics[0]),
+                "row": line.key,
+                "label": line.label,
+                "entry": arm.column,
+                "pretraining_seed": arm.seeds[0],
+                "seed": arm.seeds[1],
+                "people": found.people,
+            }
             for name in ESTIMATES:
-                yield {
-                    **place,
-                    "statistic": name,
-                    "row": line.key,
-                    "label": line.label,
-                    "unit": "" if name in ("concordance", "slope", "deming") else line.unit,
-                    "entry": arm.column,
-                    "pretraining_seed": arm.seeds[0],
-                    "seed": arm.seeds[1],
-                    "people": found.people,
-                    **asdict(getattr(found, name)),
-                }
+                unit = "" if name in UNITLESS else line.unit
+                yield {**fixed, "statistic": name, "unit": unit, **asdict(getattr(found, name))}
             for name in ("spread", "rmse"):
-                yield {
-                    **place,
-                    "statistic": name,
-                    "row": line.key,
-                    "label": line.label,
-                    "unit": line.unit,
-                    "entry": arm.column,
-                    "pretraining_seed": arm.seeds[0],
-                    "seed": arm.seeds[1],
-                    "people": found.people,
-                    "value": getattr(found, name),
-                }
+                yield {**fixed, "statistic": name, "unit": line.unit, "value": getattr(found, name)}
+            if line.key in table.least_significant_changes:
+                change = table.least_significant_changes[line.key]
+                yield {**fixed, "statistic": "least_significant_change", "unit": line.unit, "value": change}
+                yield {**fixed, "statistic": "share_within_it", "unit": "", "value": within}
 
 
 def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:

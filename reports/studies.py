@@ -71,7 +71,8 @@ def effects_figure(key: str, effects: Sequence[Effect], label: str) -> Figure | 
 
 def study_key(study: Ablations) -> str:
     """Names the figures of one study."""
-    return f"{study.task}-{'-'.join(study.protocols)}-{study.base.partition(':')[2]}-{study.hyperparameters}"
+    place = f"{study.task}-{'-'.join(study.protocols)}-{study.base.partition(':')[2]}-{study.hyperparameters}"
+    return f"{place}-{study.number}" if study.number else place
 
 
 def ablation_figures(study: Ablations) -> dict[str, Figure]:

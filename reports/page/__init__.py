@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.resources
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -16,7 +16,8 @@ from reports.contents import Block, Contents
 from reports.export import agreement_file, differences_csv, table_name, values_csv
 from reports.frame import Run
 from reports.latex import table_latex
-from reports.page.text import environment, flat
+from reports.page.pieces import FEWER_TRIALS, LIMIT, PIECES, Piece
+from reports.page.text import asset, environment, flat
 
 #: A run with more trials than this lists the first ones and names the file that holds all.
 TRIALS_SHOWN = 2_000
@@ -25,13 +26,27 @@ TRIALS_SHOWN = 2_000
 DOWNLOADS = 2_000_000
 
 
-def render(contents: Contents) -> str:
-    """Render the page.
+def render(contents: Contents, limit: int = LIMIT) -> str:
+    """Render the page, without as many of its `PIECES` as a size of `limit` bytes asks for.
 
     All text from records passes through autoescape; the page loads nothing, and its policy forbids it to.
+    The page says what it leaves out, and where it is too large without all that as well.
     """
+    dropped: tuple[Piece, ...] = ()
+    page = _rendered(contents, dropped, limit)
+    for piece in PIECES:
+        if len(page.encode()) <= limit:
+            return page
+        smaller = _rendered(contents, (*dropped, piece), limit)
+        if len(smaller) < len(page):
+            dropped, page = (*dropped, piece), smaller
+    return page if len(page.encode()) <= limit else _rendered(contents, dropped, limit, too_large=True)
+
+
+def _rendered(contents: Contents, dropped: Sequence[Piece], limit: int, *, too_large: bool = False) -> str:
     run = contents.run
-    trials = _shown_trials(run)
+    gone = {piece.key: piece for piece in dropped}
+    trials = _shown_trials(run, FEWER_TRIALS if "trials" in gone else TRIALS_SHOWN)
     templates = environment()
     body = templates.get_template("body.html.j2").render(
         contents=contents,
@@ -41,30 +56,33 @@ def render(contents: Contents) -> str:
         needs=NEEDS,
         with_unit=WITH_UNIT,
         margins=contents.margins,
-        downloads=_downloads(contents),
+        dropped=gone,
+        limit=limit,
+        too_large=too_large,
+        downloads=_downloads(contents, 0 if "files" in gone else DOWNLOADS),
         trials=trials,
         shown_trials={trial["key"] for trial in trials},
         trial_count=len(run.trials),
         provenance=flat(run.meta["provenance"]),
         draws=contents.draws,
     )
-    script = _asset("report.js")
+    script = asset("report.js")
     return templates.get_template("page.html.j2").render(
         title=run.meta["suite"]["title"],
         simulated=run.simulated,
         policy=policy(script),
-        style=Markup(_asset("report.css")),  # noqa: S704  our own file
+        style=Markup(asset("report.css")),  # noqa: S704  our own file
         body=Markup(body),  # noqa: S704  rendered with autoescape above
         script=Markup(script),  # noqa: S704  our own file
     )
 
 
-def _shown_trials(run: Run) -> list[dict[str, Any]]:
+def _shown_trials(run: Run, most: int) -> list[dict[str, Any]]:
     """All trials, or the first ones of a large run, those that went wrong before the others."""
-    if len(run.trials) <= TRIALS_SHOWN:
+    if len(run.trials) <= most:
         return run.trials.to_dicts()
     wrong = pl.col("status") != "done"
-    return pl.concat([run.trials.filter(wrong), run.trials.filter(~wrong)]).head(TRIALS_SHOWN).to_dicts()
+    return pl.concat([run.trials.filter(wrong), run.trials.filter(~wrong)]).head(most).to_dicts()
 
 
 def policy(*scripts: str) -> str:
@@ -78,9 +96,9 @@ def policy(*scripts: str) -> str:
     )
 
 
-def _downloads(contents: Contents) -> list[tuple[Block, list[dict[str, str]]]]:
-    """The files of every block as links that carry them, as long as the page stays small."""
-    room, found = DOWNLOADS, []
+def _downloads(contents: Contents, room: int) -> list[tuple[Block, list[dict[str, str]]]]:
+    """The files of every block as links that carry them, up to `room` characters."""
+    found = []
     for block in contents.blocks:
         files = []
         for file in _files(contents.run, block.data):
@@ -104,7 +122,3 @@ def _files(run: Run, comparison: Comparison) -> list[dict[str, str]]:
             uri = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
             files.append({"table": table.title, "name": name + suffix, "words": words, "uri": uri})
     return files
-
-
-def _asset(name: str) -> str:
-    return (importlib.resources.files("reports.page") / "assets" / name).read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,6 +45,11 @@ def environment() -> Environment:
         "titled": titled,
     }
     return made
+
+
+def asset(name: str) -> str:
+    """The style sheet or the script of the page."""
+    return (importlib.resources.files("reports.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 def titled(things: Sequence[Any], key: str) -> str:

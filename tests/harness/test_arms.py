@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness import records
 from harness.conditions import Condition, Place, Source
 from harness.plan import make_plan
 from harness.policy import Policy
@@ -66,6 +67,8 @@ def test_an_arm_of_two_designs_runs_once() -> None:
         "factorial",
         "dose",
     ]
+    assert [run.number for run in plan.arms["child.depth_1"].ablations] == [0, 1, 2]
+    assert records._arm(plan, "child.depth_3")["ablation"]["number"] == 2
 
 
 def test_frozen_arms_take_the_setting_of_their_base_and_have_no_draws() -> None:

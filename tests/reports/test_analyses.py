@@ -13,12 +13,14 @@ from sklearn.metrics import r2_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
 
+from reports.ablations import ablations
 from reports.analyses import Analyses, analyse, cautions
 from reports.comparison import Comparison
 from reports.controls import Control
 from reports.fillings import compare_analysable, newcombe
 from reports.frame import Run, read_run
 from reports.robustness import corrected_resampled
+from reports.studies import study_key
 from reports.tables import compare
 from tests.reports.designs import DesignRecords
 from tests.reports.records import MEASURES, Records
@@ -175,6 +177,37 @@ def test_the_factorial_finds_the_effects_that_were_put_in(analyses: Analyses) ->
     assert effects["r_image_weight",].difference.estimate.value == pytest.approx(expected)
     sizes = [abs(effect.difference.estimate.value or 0) for effect in one.factorial.effects]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_two_designs_of_one_kind_are_not_taken_together(run: Run, comparisons: list[Comparison]) -> None:
+    """Two 2 x 2 factorials that share an arm: pooled, they would be five of eight cells."""
+    members = {"100": (3, 5), "010": (3,), "110": (3,), "001": (5,), "101": (5,)}
+    arms = [
+        arm
+        | {
+            "ablations": [
+                arm["ablation"] | {"number": number}
+                for number in members.get(arm["name"].removeprefix("dxa_vae.f"), ())
+            ],
+            "ablation": None,
+        }
+        for arm in run.meta["arms"]
+    ]
+    numbered = replace(run, meta={**run.meta, "arms": arms})
+    comparison = next(one for one in comparisons if one.task == "anthropometry")
+    studies = [one for one in ablations(numbered, comparison, 50) if one.factorial is not None]
+    assert [one.number for one in studies] == [0, 1]
+    assert len({study_key(one) for one in studies}) == 2
+    for study, factor in zip(studies, ("kl_weight", "augment"), strict=True):
+        found = study.factorial
+        assert found is not None
+        assert set(found.factors) == {factor, "r_image_weight"}
+        assert (len(found.cells), found.of, found.not_estimable) == (4, 4, ())
+        cells = {cell.changed: cell.estimate.value or 0 for cell in found.cells}
+        kept = np.mean([value for names, value in cells.items() if factor not in names])
+        changed = np.mean([value for names, value in cells.items() if factor in names])
+        (effect,) = (one for one in found.effects if one.factors == (factor,))
+        assert effect.difference.estimate.value == pytest.approx(kept - changed)
 
 
 def test_doses_are_ordered_and_compared_with_the_base(analyses: Analyses) -> None:

@@ -106,15 +106,20 @@ def test_failed_trials_and_na_cells_are_shown(page: str, twin: dict[str, Any]) -
     assert (column["done"], column["planned"]) == (1, 2)
 
 
-def test_an_arm_without_any_result_keeps_its_column(tmp_path: Path) -> None:
-    records = Records(patients=12)
-    folder = records.write(tmp_path / "run")
+def fail_finals(folder: Path, arm: str) -> None:
+    """Let every final trial of an arm have failed."""
     path = folder / "results" / "trials.parquet"
-    lost = (pl.col("strategy") == "dxa_vae") & (pl.col("stage") == "final")
+    lost = (pl.col("strategy") == arm) & (pl.col("stage") == "final")
     pl.read_parquet(path).with_columns(
         status=pl.when(lost).then(pl.lit("failed")).otherwise("status"),
         error=pl.when(lost).then(pl.lit("OSError: no space left")).otherwise("error"),
     ).write_parquet(path)
+
+
+def test_an_arm_without_any_result_keeps_its_column(tmp_path: Path) -> None:
+    records = Records(patients=12)
+    folder = records.write(tmp_path / "run")
+    fail_finals(folder, "dxa_vae")
     page = body_of(build(folder, draws=200).read_text())
     assert "failed (final): OSError: no space left" in page
     assert re.search(r'<td class="absent">failed</td>', page)
@@ -188,12 +193,7 @@ def test_published_values_of_other_arms_have_columns_of_their_own(
 
 def test_published_values_show_beside_a_failed_arm(tmp_path: Path) -> None:
     folder = Records(patients=12).write(tmp_path / "run")
-    path = folder / "results" / "trials.parquet"
-    lost = (pl.col("strategy") == "imagenet") & (pl.col("stage") == "final")
-    pl.read_parquet(path).with_columns(
-        status=pl.when(lost).then(pl.lit("failed")).otherwise("status"),
-        error=pl.when(lost).then(pl.lit("OSError: no space left")).otherwise("error"),
-    ).write_parquet(path)
+    fail_finals(folder, "imagenet")
     page = body_of(build(folder, draws=50).read_text())
     assert re.search(r'<td class="absent">failed<span class="published">published 0.88<', page)
 
@@ -378,6 +378,14 @@ def test_agreement_is_that_of_the_first_model_and_exports_no_single_person(
         one for one in lines if (one["entry"], one["row"], one["statistic"]) == ("arm:dxa_vae", "Hip", "bias")
     )
     assert float(bias["value"]) == pytest.approx(error.mean())
+    of_change = {
+        one["statistic"]: float(one["value"])
+        for one in lines
+        if (one["entry"], one["row"]) == ("arm:dxa_vae", "Hip")
+    }
+    assert of_change["least_significant_change"] == CHANGES["Hip"]
+    assert of_change["share_within_it"] == pytest.approx(np.mean(np.abs(error) <= CHANGES["Hip"]))
+    assert {one["row"] for one in lines if one["statistic"] == "share_within_it"} == set(CHANGES)
     assert body_of(page).count("Agreement person by person") == 6  # three arms, two protocols
     assert not (folder / "tables" / "reconstruction-matched-tuned-table1-agreement.csv").exists()
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from registry.dxa.bodycomp import subjects
 from registry.dxa.bodycomp.analysis import MEASURES, analyse, region_measures
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
+from registry.dxa.bodycomp.inversion import MINERAL
 from registry.dxa.bodycomp.maps import composition_maps
 from registry.dxa.bodycomp.regions import find_landmarks, find_regions
 from registry.dxa.cohort.rig import REGIONS
@@ -237,9 +238,10 @@ _MEASURE: dict[str, Callable[[Visit, Calibration], dict[str, float]]] = {
 
 
 def _automatic_regions(visit: Visit) -> npt.NDArray[np.int8]:
-    total = visit.composition.densities_g_cm2.sum(axis=-1)
+    density = visit.composition.densities_g_cm2
+    total = density.sum(axis=-1)
     body = total > 0
-    return find_regions(total, body, find_landmarks(total, body))
+    return find_regions(total, body, find_landmarks(total, density[..., MINERAL], body))
 
 
 def _overlaps(visit: Visit) -> Array:

@@ -182,7 +182,7 @@ def _analyse_one(
     landmarks = None
     if maps is not None:
         total = maps.densities_g_cm2.sum(axis=-1)
-        landmarks = find_landmarks(total, maps.body, grid)
+        landmarks = find_landmarks(total, maps.densities_g_cm2[..., MINERAL], maps.body, grid)
     if maps is None or landmarks is None:
         return ScanAnalysis({}, frozenset({"no_body"}), None, None, None, None)
     regions = find_regions(total, maps.body, landmarks, grid=grid)

@@ -120,6 +120,15 @@ def committed_precision() -> dict[str, float]:
     return {name: float(value) for name, value in json.loads(text)["rms_sd"].items()}
 
 
+def committed_precision_is_current() -> bool:
+    """Whether the package's precision was found on today's simulated subjects by today's analyser."""
+    from registry.dxa.bodycomp import subjects  # noqa: PLC0415
+
+    text = resources.files("registry.dxa.bodycomp").joinpath(_DATA_FILE).read_text(encoding="utf-8")
+    record = json.loads(text)
+    return bool(record["fingerprint"] == subjects.fingerprint("precision", record["subjects"]))
+
+
 def write_committed_precision(found: Sequence[Precision]) -> Path:
     """Keep the RMS-SD of a study as the package's own: equivalence margins of the tasks follow it."""
     from registry.dxa.bodycomp import subjects  # noqa: PLC0415

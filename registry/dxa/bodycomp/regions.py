@@ -1,9 +1,10 @@
 """Regions from the silhouette: head, trunk, arms and legs, cut as an analyst of whole-body DXA cuts them.
 
-Landmarks are read off the outline and the areal density of all tissue: the top of the head, the neck, the
-armpits (where the arms part from the trunk) and the crotch (where the legs part). Where limbs touch, the
-valley between them stands in for the gap. The cuts through the shoulder and the hip joints lie at distances
-from these landmarks that were fitted once to the simulated bodies' rig (``CUTS``).
+Landmarks are read off the outline and the areal densities of all tissue and of mineral: the top of the head,
+the neck, the armpits (where the arms part from the trunk) and the crotch (where the legs part). Where thighs
+touch, the valley between them stands in for the gap and the lower edge of the pelvis for its end
+(``crotch``). The cuts through the shoulder and the hip joints lie at distances from these landmarks that were
+fitted once to the simulated bodies' rig (``CUTS``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from registry.dxa.bodycomp.crotch import Crotch, find_crotch
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.imaging.geometry import GRID, Grid
 
@@ -39,9 +41,9 @@ class Cuts:
         An arm that never parts from the body ends this share below the shoulder, so far inside the outline;
         no arm reaches more than a quarter further.
     crotch_drop
-        From the first row in which the legs part down to the apex of the legs' cut.
+        From the crotch down to the apex of the legs' cut.
     hip_slope
-        Rise of that cut over its run, through the hip joint.
+        Rise of that cut over its run, through the hip joint, across the body's axis.
     hip_ceiling
         Legs end this share above the apex.
     """
@@ -54,15 +56,12 @@ class Cuts:
     armpit_inset_cm: float = 6.0
     arm_length: float = 0.32
     hand_width_cm: float = 1.5
-    crotch_drop: float = 0.0125
-    hip_slope: float = 0.777
-    hip_ceiling: float = 0.084
+    crotch_drop: float = 0.012
+    hip_slope: float = 0.788
+    hip_ceiling: float = 0.083
 
 
 CUTS = Cuts()
-# The legs have parted where the tissue between them thins to this share of what the thinner leg has.
-_PARTED = 0.7
-_EMPTY_G_CM2 = 0.3
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,13 @@ class Landmarks:
     top, bottom
         First and last row of the body.
     midline
-        Column of the body's axis.
+        Column of the upper body's axis.
+    tilt
+        How far the axis from the crotch to the upper body's middle moves aside for each centimetre up.
     neck
         Row where the neck is narrowest.
     crotch
-        First row in which the legs part.
+        Where the legs part, and the valley between them.
     armpits
         Row and column for left and right; None where no arm parts from the trunk.
     """
@@ -86,18 +87,21 @@ class Landmarks:
     top: int
     bottom: int
     midline: float
+    tilt: float
     neck: int
-    crotch: int
+    crotch: Crotch
     armpits: tuple[tuple[int, int] | None, tuple[int, int] | None]
 
 
-def find_landmarks(total_g_cm2: Array, body: Mask, grid: Grid = GRID) -> Landmarks | None:
+def find_landmarks(
+    total_g_cm2: Array, mineral_g_cm2: Array, body: Mask, grid: Grid = GRID
+) -> Landmarks | None:
     """Find the landmarks of a scan that lies head up; None where the silhouette is no body.
 
     Parameters
     ----------
-    total_g_cm2
-        Areal density of all tissue, shape (rows, columns).
+    total_g_cm2, mineral_g_cm2
+        Areal density of all tissue and of bone mineral, shape (rows, columns).
     body
         The body's pixels.
     """
@@ -107,32 +111,19 @@ def find_landmarks(total_g_cm2: Array, body: Mask, grid: Grid = GRID) -> Landmar
     top, bottom = int(rows[0]), int(rows[-1])
     length = bottom - top + 1
     density = np.where(body, total_g_cm2, 0.0)
-    trunk = density[top : top + length // 2]
-    midline = float(np.average(np.arange(density.shape[1]), weights=trunk.sum(axis=0)))
+    upper = density[top : top + length // 2]
+    midline = float(np.average(np.arange(density.shape[1]), weights=upper.sum(axis=0)))
+    centre_row = float(np.average(np.arange(top, top + length // 2), weights=upper.sum(axis=1)))
     width = body.sum(axis=1)
     first = top + round(0.08 * length)
     neck = first + int(np.argmin(width[first : top + round(0.19 * length)]))
-    crotch = _crotch(density, midline, top, bottom, grid)
+    crotch = find_crotch(density, np.where(body, mineral_g_cm2, 0.0), top, bottom, grid)
     if crotch is None:
         return None
-    armpits = tuple(_armpit(body, midline, neck, crotch, side) for side in (1, -1))
-    return Landmarks(top, bottom, midline, neck, crotch, (armpits[0], armpits[1]))
-
-
-def _crotch(density: Array, midline: float, top: int, bottom: int, grid: Grid) -> int | None:
-    """The highest row of those below which the legs stay apart."""
-    reach = round(5.0 / grid.column_spacing_cm)
-    centre = round(midline)
-    length = bottom - top + 1
-    found = None
-    for row in range(top + round(0.72 * length), top + round(0.36 * length), -1):
-        line = density[row]
-        between = line[max(0, centre - reach) : centre + reach + 1].min()
-        leg = min(line[:centre].max(initial=0.0), line[centre:].max(initial=0.0))
-        if leg <= _EMPTY_G_CM2 or between > _PARTED * leg:
-            break
-        found = row
-    return found
+    shift_cm = (midline - crotch.column) * grid.column_spacing_cm
+    tilt = shift_cm / (max(crotch.row - centre_row, 1.0) * grid.row_spacing_cm)
+    armpits = tuple(_armpit(body, midline, neck, round(crotch.row), side) for side in (1, -1))
+    return Landmarks(top, bottom, midline, tilt, neck, crotch, (armpits[0], armpits[1]))
 
 
 def _armpit(body: Mask, midline: float, neck: int, crotch: int, side: int) -> tuple[int, int] | None:
@@ -177,13 +168,17 @@ def _cut_legs(
 ) -> None:
     length_cm = _length_cm(landmarks, grid)
     row, column = np.indices(body.shape)
-    # Above and out from the apex, in centimetres.
-    apex = landmarks.crotch + cuts.crotch_drop * length_cm / grid.row_spacing_cm
-    up = (apex - row) * grid.row_spacing_cm
-    out = (column - landmarks.midline) * grid.column_spacing_cm
+    crotch = landmarks.crotch
+    apex = crotch.row + cuts.crotch_drop * length_cm / grid.row_spacing_cm
+    # Above and out from the apex, in centimetres, then along and across the body's axis (a small angle).
+    above = (apex - row) * grid.row_spacing_cm
+    aside = (column - crotch.column) * grid.column_spacing_cm
+    up, out = above + landmarks.tilt * aside, aside - landmarks.tilt * above
     below = up <= np.minimum(cuts.hip_slope * np.abs(out), cuts.hip_ceiling * length_cm)
-    regions[body & below & (out >= 0)] = LEG_LEFT
-    regions[body & below & (out < 0)] = LEG_RIGHT
+    # Left and right part along the valley, and above the crotch along the axis.
+    left = np.where(row >= crotch.row, column >= crotch.valley[:, None], out >= 0)
+    regions[body & below & left] = LEG_LEFT
+    regions[body & below & ~left] = LEG_RIGHT
 
 
 def _lateral_of_arm(

@@ -30,7 +30,7 @@ FIRST_NUMBER: dict[Purpose, int] = {
     "precision": 14_000_000,
 }
 # Raise with every change of the analyser that alters its raw measures.
-ANALYSER_VERSION = 1
+ANALYSER_VERSION = 2
 
 
 @dataclass(frozen=True)

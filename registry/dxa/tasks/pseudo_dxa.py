@@ -62,6 +62,7 @@ class PairedSplit(ScanSplit, Protocol):
     needs={"generator"},
     domain="dxa",
     part="paired",
+    version="2",
     baselines=(*_GENERATORS, _DIRECT),
     primary=PRIMARY,
     summary="Scans generated from 3D body surfaces through a pretrained generator.",

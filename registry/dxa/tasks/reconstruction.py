@@ -58,7 +58,7 @@ class _Components:
     needs_joint_training=True,
     domain="dxa",
     part="pretraining",
-    version="2",
+    version="3",
     trains=False,
     uses_labels=False,
     baselines=tuple(_COMPONENT_COUNTS),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.ablations import Ablations, ablations
+from reports.budgets import Budget, budgets
 from reports.comparison import Comparison, StatisticTable
 from reports.controls import Control, controls
 from reports.cost_quality import CostQuality, cost_quality
@@ -21,6 +22,7 @@ NEEDS: Mapping[str, str] = {
     "ablations": "arms derived from others by changing named factors",
     "controls": "control arms: the same arm with other seeds, shuffled labels, broken physics",
     "robustness": "final trials with results",
+    "budgets": "`search.parquet`, a row per search of an arm; runs of earlier versions lack it",
     "searches": "tuning trials with validation scores",
     "costs": "two arms with results and recorded seconds",
     "fillings": "test scans that some arm could not analyse; here every arm analysed every scan",
@@ -35,6 +37,7 @@ class Analyses:
     ablations: tuple[Ablations, ...]
     controls: tuple[Control, ...]
     robustness: tuple[Robustness, ...]
+    budgets: tuple[Budget, ...]
     searches: tuple[Search, ...]
     costs: tuple[CostQuality, ...]
     fillings: tuple[Fillings, ...]
@@ -85,6 +88,7 @@ def analyse(run: Run, comparisons: Sequence[Comparison], draws: int) -> Analyses
         tuple(study for one in comparisons for study in ablations(run, one, draws)),
         tuple(control for one in comparisons for control in controls(run, one, draws)),
         tuple(one for one in strips if one is not None),
+        tuple(budgets(run)),
         tuple(one for one in tuned if one is not None),
         tuple(one for one in costs if one is not None),
         tuple(filled for one in comparisons for filled in fillings(run, one, draws)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from reports.budgets import budgets_csv
 from reports.contents import Contents, read_contents
 from reports.drawings import pdf, standalone
 from reports.export import (
@@ -56,6 +57,9 @@ def _csv(contents: Contents, folder: Path) -> Path:
             )
             for suffix, _, text in agreement_file(run, comparison, table):
                 write_atomically(stem.with_name(stem.name + suffix), text)
+    if contents.analyses.budgets:
+        text = budgets_csv(run, contents.analyses.budgets)
+        write_atomically(folder / "tables" / "tuning-budgets.csv", text)
     return folder / "tables"
 
 

@@ -13,6 +13,7 @@ from reports.ablations import Ablations
 from reports.analyses import Analyses, analyse
 from reports.analyses import cautions as against
 from reports.answer import Answer, answer, warnings
+from reports.budgets import Budget
 from reports.comparison import Comparison
 from reports.cost_quality import CostQuality
 from reports.curves import CurvePanel, pretraining_curves
@@ -38,7 +39,7 @@ from reports.searches import Search
 from reports.studies import ablation_figures, cost_figure, labels_figure, look_of, strips_figure
 from reports.svg import Style
 from reports.tables import compare
-from reports.tuning import Cost, TaskTuning, costs, tuning
+from reports.tuning import Cost, TaskTuning, costs, pretraining_tuning, seed_use, tuning
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Contents:
     labels: tuple[tuple[LabelEfficiency, Figure], ...]
     ablations: tuple[tuple[Ablations, Mapping[str, Figure]], ...]
     costs_figures: tuple[tuple[CostQuality, Figure], ...]
+    pretraining: tuple[TaskTuning, Figure | None] | None
     tuning: tuple[tuple[TaskTuning, Figure | None], ...]
     searches: Mapping[str, tuple[Search, Figure | None]]
     parallel: Mapping[str, tuple[Figure, int, int] | None]
@@ -172,6 +174,20 @@ class Contents:
         kind, _, name = column.partition(":")
         return readable(name) if kind == "baseline" else str(self.run.arms[name]["title"])
 
+    @property
+    def seed_use(self) -> list[str]:
+        """Whether the seeds of tuning are judged too, in sentences."""
+        return seed_use(self.run.meta["suite"])
+
+    def budget(self, task: str | None) -> Budget | None:
+        """What the arms could spend on a task, or on pretraining, in the main analysis."""
+        return next((one for one in self.analyses.budgets if one.task == task and one.main), None)
+
+    @property
+    def other_budgets(self) -> list[Budget]:
+        """Budgets on parts of the labels and on repeated splits."""
+        return [one for one in self.analyses.budgets if not one.main]
+
     def search(self, task: str) -> tuple[Search, Figure | None] | tuple[None, None]:
         """What tuning budgets buy at a task."""
         return self.searches.get(task, (None, None))
@@ -187,6 +203,8 @@ class Contents:
         if self.curves[0]:
             panels = [panel.svg for panel in self.curves[0]]
             yield Figure("pretraining-curves", sheet(panels, "Learning curves of pretraining"), "")
+        if self.pretraining and self.pretraining[1]:
+            yield self.pretraining[1]
         for tuned, figure in self.tuning:
             drawn = self.parallel[tuned.task]
             yield from filter(None, (self.search(tuned.task)[1], drawn[0] if drawn else None, figure))
@@ -211,6 +229,7 @@ def contents_of(run: Run, draws: int, cautions: Sequence[str] = ()) -> Contents:
     analyses = analyse(run, comparisons, draws)
     robust = {(one.task, one.protocols): one for one in analyses.robustness}
     budget = BUDGET // max(1, len(comparisons))
+    pretrained = pretraining_tuning(run)
     return Contents(
         run,
         draws,
@@ -225,6 +244,7 @@ def contents_of(run: Run, draws: int, cautions: Sequence[str] = ()) -> Contents:
         tuple((one, labels_figure(one, looks)) for one in analyses.labels),
         tuple((one, ablation_figures(one)) for one in analyses.ablations),
         tuple((one, cost_figure(one, looks)) for one in analyses.costs),
+        (pretrained, draws_figure(pretrained, looks)) if pretrained else None,
         tuple((one, draws_figure(one, looks)) for one in tuning(run, comparisons)),
         {one.task: (one, search_figure(one, looks)) for one in analyses.searches},
         {name: parallel_figure(run, task, looks) for name, task in run.tasks.items()},

@@ -116,6 +116,11 @@ def twin(contents: Contents) -> dict[str, Any]:
         "warnings": list(contents.warnings),
         "analyses": asdict(contents.analyses),
         "needs": dict(NEEDS),
+        "tuning": {
+            "seeds": contents.seed_use,
+            "pretraining": asdict(contents.pretraining[0]) if contents.pretraining else None,
+            "tasks": [asdict(one) for one, _ in contents.tuning],
+        },
         "checklists": [asdict(one) for one in contents.checklists],
         "comparisons": [_without_people(asdict(one)) for one in contents.comparisons],
     }

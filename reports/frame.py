@@ -74,11 +74,33 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
         "label_fraction": pl.Float64,
         "label_draw": pl.Int64,
         "split": pl.Int64,
+        "boundary": pl.List(pl.String),
+    },
+    "search": {
+        "task": pl.String,
+        "strategy": pl.String,
+        "protocols": pl.List(pl.String),
+        "label_fraction": pl.Float64,
+        "label_draw": pl.Int64,
+        "split": pl.Int64,
+        "weights": pl.String,
+        "method": pl.String,
+        "budget_draws": pl.Int64,
+        "budget_seconds": pl.Float64,
+        "draws": pl.Int64,
+        "done": pl.Int64,
+        "failed": pl.Int64,
+        "pruned": pl.Int64,
+        "blocked": pl.Int64,
+        "seconds": pl.Float64,
+        "full_trials": pl.Float64,
+        "boundary": pl.List(pl.String),
     },
 }
 
-#: Columns that a run without label subsets, repeated splits or fallbacks may lack: all null then.
-OPTIONAL_COLUMNS = ("label_fraction", "label_draw", "split", "fallback")
+#: Columns that runs without label subsets, repeated splits or fallbacks, or of earlier versions, may lack:
+#: all null then.
+OPTIONAL_COLUMNS = ("label_fraction", "label_draw", "split", "fallback", "boundary")
 
 #: Without these a run has no results to show; the others exist only where something wrote to them.
 REQUIRED_TABLES = ("trials",)
@@ -96,7 +118,7 @@ class Run:
         `run.json`.
     layouts
         Task to its table layouts.
-    trials, predictions, scores, curves, selections
+    trials, predictions, scores, curves, selections, search
         The tables; empty with the documented columns where a run wrote none.
     elsewhere
         Key of a trial to its folder, where that is not in this run's: of runs that were joined.
@@ -110,6 +132,7 @@ class Run:
     scores: pl.DataFrame
     curves: pl.DataFrame
     selections: pl.DataFrame
+    search: pl.DataFrame
     elsewhere: Mapping[str, Path] = field(default_factory=dict)
 
     def trial_folder(self, key: str) -> Path:

@@ -162,6 +162,7 @@ def _renamed(label: str, run: Run, arms: Mapping[str, str], *, rename_baselines:
         scores=rekeyed(run.scores),
         curves=rekeyed(run.curves),
         selections=run.selections.with_columns(pl.col("strategy").replace(dict(arms))),
+        search=run.search.with_columns(pl.col("strategy").replace(dict(arms))),
         elsewhere={new: run.trial_folder(old) for old, new in keys.items() if KEY.fullmatch(old)},
     )
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import polars as pl
 
+from reports.budgets import probe_name, searched_pretraining
 from reports.comparison import Comparison
 from reports.frame import Run
 from reports.sample import final_trials
+
+#: Name of the tuning of pretraining among those of tasks, which no task can have.
+PRETRAINING = "of-pretraining"
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,11 @@ class Choice:
     Parameters
     ----------
     edges
-        Hyperparameters that lie at the lowest or highest of the drawn values: the optimum may lie beyond.
+        Hyperparameters that lie at an end of their range, as the run recorded it, or where it did not, at the
+        lowest or highest of the drawn values: the optimum may lie beyond.
     validation, test
-        Mean validation score of the final trials, and the primary endpoint on test.
+        Mean validation score of the final trials, and the primary endpoint on test. Of pretraining
+        the probe's score of the chosen setting on the seed that tuning starts from, and `None`.
     """
 
     protocol: str
@@ -88,13 +94,60 @@ def tuning(run: Run, comparisons: Sequence[Comparison]) -> list[TaskTuning]:
             if arm in trials["strategy"] or arm in chosen["strategy"]
         )
         drawn = {
-            tuple(sorted(trials.filter(pl.col("strategy") == arm.name)["draw"].drop_nulls().to_list()))
+            tuple(trials.filter(pl.col("strategy") == arm.name)["draw"].drop_nulls().unique().sort())
             for arm in arms
         }
         found.append(
             TaskTuning(name, task["title"], task["space"], task["primary"]["label"], len(drawn) == 1, arms)
         )
     return found
+
+
+def pretraining_tuning(run: Run) -> TaskTuning | None:
+    """Settings of pretraining: what each arm tried, by the probe's score, and what each protocol chose."""
+    trials = searched_pretraining(run)
+    chosen = run.selections.filter(pl.col("task").is_null() & (pl.col("split").fill_null(0) == 0))
+    if chosen.is_empty():
+        return None
+    arms = []
+    for name, arm in run.arms.items():
+        own = trials.filter(pl.col("strategy") == name)
+        rows = chosen.filter(pl.col("strategy") == name).sort("protocol").to_dicts()
+        if rows:
+            scores = dict(zip(own["hyperparameters"], own["validation_score"], strict=True))
+            # a matched setting with declared values in place of the draw's own was judged, and is no draw
+            added = [row["hyperparameters"] for row in rows if row["validation_score"] is None]
+            draws = own.filter(~pl.col("hyperparameters").is_in(added))
+            tried = [json.loads(one or "{}") for one in draws["hyperparameters"]]
+            choices = (_chosen(row, tried, scores.get(row["hyperparameters"]), None) for row in rows)
+            arms.append(ArmTuning(name, arm["title"], *_spent(draws), tuple(choices), _scores(draws)))
+    drawn = {tuple(draw for draw, _ in arm.scores) for arm in arms}
+    return TaskTuning(PRETRAINING, "Pretraining", {}, probe_name(run), len(drawn) == 1, tuple(arms))
+
+
+def seed_use(suite: Mapping[str, Any]) -> list[str]:
+    """Whether the seeds that settings were chosen with are those that are judged, in sentences.
+
+    Examples
+    --------
+    >>> for one in seed_use({"seeds": {"tuning": 9, "final": [0, 1], "pretraining": [3, 4]}}):
+    ...     print(one)
+    Tuning trials ran with seed 9, final trials with 0, 1: disjoint.
+    Tuning started from weights of seed 3, final trials from 3, 4: not disjoint, 3 chose and is judged.
+    """
+    seeds = suite["seeds"]
+    weights = seeds.get("tuning_pretraining")
+    if weights is None and seeds["pretraining"]:
+        weights = seeds["pretraining"][0]
+    found = [_seeds("Tuning trials ran with", "with", seeds["tuning"], seeds["final"])]
+    if weights is not None:
+        found.append(_seeds("Tuning started from weights of", "from", weights, seeds["pretraining"]))
+    return found
+
+
+def _seeds(words: str, way: str, chose: int, judged: Sequence[int]) -> str:
+    verdict = f"not disjoint, {chose} chose and is judged" if chose in judged else "disjoint"
+    return f"{words} seed {chose}, final trials {way} {', '.join(map(str, judged))}: {verdict}."
 
 
 def costs(run: Run) -> list[Cost]:
@@ -129,22 +182,27 @@ def _arm(
     own = run.trials.filter(
         (pl.col("stage") == "tune") & (pl.col("task") == task) & (pl.col("strategy") == arm)
     ).sort("draw")
-    count = {status: len(own.filter(pl.col("status") == status)) for status in ("done", "failed", "blocked")}
-    scored = own.filter(pl.col("validation_score").is_not_null() & pl.col("draw").is_not_null())
     return ArmTuning(
         arm,
         run.arms[arm]["title"],
-        own["draw"].n_unique(),
-        count["done"],
-        count["failed"],
-        count["blocked"],
-        float(own["wall_seconds"].sum()),
+        *_spent(own),
         tuple(
             _choice(final_trials(run, task, row["protocol"]), row, own, comparisons)
             for row in chosen.filter(pl.col("strategy") == arm).sort("protocol").to_dicts()
         ),
-        tuple(zip(scored["draw"].to_list(), scored["validation_score"].to_list(), strict=True)),
+        _scores(own),
     )
+
+
+def _spent(own: pl.DataFrame) -> tuple[int, int, int, int, float]:
+    """Draws, how many of them are done, failed and blocked, and seconds."""
+    done, failed, blocked = (int((own["status"] == status).sum()) for status in ("done", "failed", "blocked"))
+    return own["draw"].n_unique(), done, failed, blocked, float(own["wall_seconds"].sum())
+
+
+def _scores(own: pl.DataFrame) -> tuple[tuple[int, float], ...]:
+    scored = own.filter(pl.col("validation_score").is_finite() & pl.col("draw").is_not_null())
+    return tuple(zip(scored["draw"].to_list(), scored["validation_score"].to_list(), strict=True))
 
 
 def _choice(
@@ -152,16 +210,21 @@ def _choice(
 ) -> Choice:
     done = finals.filter((pl.col("strategy") == row["strategy"]) & (pl.col("status") == "done"))
     validation = done["validation_score"].mean()
-    settings = json.loads(row["hyperparameters"] or "{}")
-    return Choice(
-        row["protocol"],
-        row["draw"],
-        settings,
-        row["reason"] or "",
-        edges(settings, [json.loads(one or "{}") for one in own["hyperparameters"]]),
+    return _chosen(
+        row,
+        [json.loads(one or "{}") for one in own["hyperparameters"]],
         float(validation) if isinstance(validation, int | float) else None,
         _test_value(comparisons, row["task"], row["protocol"], row["strategy"]),
     )
+
+
+def _chosen(
+    row: Mapping[str, Any], tried: Sequence[Mapping[str, Any]], validation: float | None, test: float | None
+) -> Choice:
+    setting = json.loads(row["hyperparameters"] or "{}")
+    recorded = row["boundary"]
+    at_end = edges(setting, tried) if recorded is None else tuple(recorded)
+    return Choice(row["protocol"], row["draw"], setting, row["reason"] or "", at_end, validation, test)
 
 
 def edges(chosen: Mapping[str, Any], drawn: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

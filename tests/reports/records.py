@@ -37,6 +37,7 @@ class Records:
     titles: dict[str, str] = field(default_factory=lambda: dict(TITLES))
     noise: dict[str, float] = field(default_factory=lambda: dict(NOISE))
     draws: int = 4
+    pretraining_draws: int = 1
     simulated: bool = True
     exhibits: bool = True
     failures: bool = True
@@ -47,6 +48,7 @@ class Records:
     scores: list[pl.DataFrame] = field(default_factory=list)
     curves: list[pl.DataFrame] = field(default_factory=list)
     selections: list[dict[str, Any]] = field(default_factory=list)
+    search: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, folder: Path) -> Path:
         """Write the run folder and return it."""
@@ -61,6 +63,7 @@ class Records:
             "scores": pl.concat(self.scores),
             "curves": pl.concat(self.curves),
             "selections": pl.DataFrame(self.selections, schema=TABLES["selections"]),
+            "search": pl.DataFrame(self.search, schema=TABLES["search"]),
         }
         for name, frame in frames.items():
             frame.write_parquet(folder / "results" / f"{name}.parquet")
@@ -102,6 +105,7 @@ class Records:
         return str(row["key"])
 
     def _pretraining(self) -> None:
+        self._search_pretraining()
         for arm in self.titles:
             key = self.trial(stage="pretrain", strategy=arm, pretraining_seed=7, wall_seconds=240.0)
             steps = np.arange(0, 200, 10)
@@ -111,6 +115,65 @@ class Records:
                     schema=TABLES["curves"],
                 )
             )
+
+    def _searched(self, task: str | None, arm: str, draws: int, failed: int = 0, **changes: Any) -> None:
+        """A row of search.parquet."""
+        self.search.append(
+            {
+                "task": task,
+                "strategy": arm,
+                "protocols": ["matched", "tuned"],
+                "split": 0,
+                "method": "random",
+                "budget_draws": draws,
+                "draws": draws,
+                "done": draws - failed,
+                "failed": failed,
+                "pruned": 0,
+                "blocked": 0,
+                "seconds": 12.5 * draws,
+                "full_trials": float(draws),
+                "boundary": [],
+                **changes,
+            }
+        )
+
+    def _search_pretraining(self) -> None:
+        """Settings of all arms' pretraining but the first's; `matched` keeps the last's `tilt` at default."""
+        for arm in list(self.titles)[1:] if self.pretraining_draws > 1 else ():
+            own = arm == list(self.titles)[-1]
+            tried = [
+                {"rate": 0.1 * (draw + 1)} | ({"tilt": float(draw)} if own else {})
+                for draw in range(self.pretraining_draws)
+            ]
+            matched = tried[-1] | ({"tilt": 0.0} if own else {})
+            for draw, setting in [*enumerate(tried), *([(len(tried) - 1, matched)] if own else [])]:
+                score = 0.5 + setting["rate"] + 0.01 * setting.get("tilt", 0.0)
+                self.trial(
+                    stage="pretrain",
+                    strategy=arm,
+                    draw=draw,
+                    pretraining_seed=7,
+                    hyperparameters=json.dumps(setting),
+                    validation_score=score,
+                    validation=json.dumps({"probe_r2": score, "loss": 3.0}),
+                )
+            at_end = ["rate at its high end"]
+            self._searched(None, arm, self.pretraining_draws, boundary=at_end)
+            for protocol, setting in (("matched", matched), ("tuned", tried[-1])):
+                score = 0.5 + setting["rate"] + 0.01 * setting.get("tilt", 0.0)
+                self.selections.append(
+                    {
+                        "protocol": protocol,
+                        "strategy": arm,
+                        "draw": len(tried) - 1,
+                        "validation_score": score if setting in tried else None,
+                        "hyperparameters": json.dumps(setting),
+                        "reason": f"best by the rule of {protocol}",
+                        "split": 0,
+                        "boundary": at_end,
+                    }
+                )
 
     def _applies(self, arm: str, task: str) -> bool:
         return not (task == "reconstruction" and arm == "imagenet")
@@ -135,6 +198,9 @@ class Records:
                     status="failed" if failed else "done",
                     error="FloatingPointError: the loss is not finite at step 12" if failed else None,
                 )
+            self._searched(
+                task, arm, self.draws, int(self.failures and arm == "nodxa_vae" and self.draws > 1)
+            )
             for protocol in ("matched", "tuned"):
                 best = 0 if protocol == "matched" else int(np.argmin(np.abs(np.log10(rates) + 3)))
                 self.selections.append(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import polars
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,23 @@ class Economy:
     trials, seconds
         Of all trials that are done; `seconds` without those that came from the cache.
     grid_trials, grid_seconds
-        Of the same cells, had each pretrained for itself and run its finals once per protocol.
+        Of the same results, had each cell made everything for itself, once per protocol.
     """
 
     trials: int
     seconds: float
     grid_trials: int
     grid_seconds: float
+
+
+class _Cell(NamedTuple):
+    """An arm on a task, under one condition of labels and splits."""
+
+    arm: str
+    task: str
+    label_fraction: float | None
+    label_draw: int | None
+    split: int
 
 
 def economy(trials: polars.DataFrame) -> Economy:
@@ -38,27 +51,67 @@ def economy(trials: polars.DataFrame) -> Economy:
 
     Notes
     -----
-    Each cell of the grid (an arm on a task, under one condition of labels and splits) pretrains once per
-    pretraining seed that its trials start from. What it would tune is the same. A final trial that serves
-    two protocols runs twice.
+    Each cell of the grid (an arm on a task, under one condition, for one protocol) pretrains whatever its
+    tuning and its finals start from, searches that pretraining where it is searched, tunes, and runs its
+    finals. So a trial of the run counts once for every cell that needs its result: a pretraining for all
+    tasks, conditions, protocols and derived arms that start from it; a draw of tuning for every protocol
+    whose finals have weights of the same setting. Baselines belong to no protocol.
     """
     done = trials.filter(trials["status"] == "done")
-    pretraining = {
-        (row["strategy"], row["pretraining_seed"]): row["wall_seconds"] or 0.0
-        for row in done.filter(done["stage"] == "pretrain").iter_rows(named=True)
-    }
-    conditions = [name for name in ("label_fraction", "label_draw", "split") if name in done.columns]
-    starts: dict[tuple[object, ...], set[int]] = defaultdict(set)
-    count, seconds = 0, 0.0
-    for row in done.filter(done["stage"] != "pretrain").iter_rows(named=True):
-        times = max(len(row["protocols"] or ()), 1) if row["stage"] == "final" and row["strategy"] else 1
-        count += times
-        seconds += times * (row["wall_seconds"] or 0.0)
-        if (row["strategy"], row["pretraining_seed"]) in pretraining:
-            cell = (row["strategy"], row["task"], *(row[name] for name in conditions))
-            starts[cell].add(row["pretraining_seed"])
-    for cell, seeds in starts.items():
-        count += len(seeds)
-        seconds += sum(pretraining[str(cell[0]), seed] for seed in seeds)
-    run = done.filter(~done["cached"])
-    return Economy(done.height, float(run["wall_seconds"].fill_null(0.0).sum()), count, seconds)
+    rows = list(done.iter_rows(named=True))
+    seconds = {row["key"]: row["wall_seconds"] or 0.0 for row in rows}
+    grid = Counter(_needed(rows))
+    ran = sum(seconds[row["key"]] for row in rows if not row["cached"])
+    return Economy(done.height, ran, grid.total(), sum(times * seconds[key] for key, times in grid.items()))
+
+
+def _needed(rows: Iterable[Row]) -> Iterator[str]:
+    """The keys of the trials of every cell of the grid, one cell after the other."""
+    weights: dict[tuple[str | None, int | None], dict[str, Row]] = defaultdict(dict)
+    searches: dict[tuple[str, int], set[str]] = defaultdict(set)
+    learning: dict[_Cell, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["stage"] == "pretrain":
+            weights[row["artifact"], row["pretraining_seed"]][row["strategy"]] = row
+            if row["validation_score"] is not None:  # only the draws of a search are probed
+                searches[row["strategy"], row["split"] or 0].add(row["key"])
+        elif row["strategy"] is None:
+            yield row["key"]
+        else:
+            condition = (row["label_fraction"], row["label_draw"], row["split"] or 0)
+            learning[_Cell(row["strategy"], row["task"], *condition)].append(row)
+
+    def pretraining(row: Row) -> Row | None:
+        """What `row` starts from, or `None`; weights that two arms came to alike are its own arm's."""
+        alike = weights.get((row["artifact"], row["pretraining_seed"]), {})
+        return alike.get(row["strategy"]) or next(iter(alike.values()), None)
+
+    for cell, of_cell in learning.items():
+        serving = _serving([(row, pretraining(row)) for row in of_cell])
+        for pairs in serving.values():
+            keys = {row["key"] for row, _ in pairs}
+            for start in (start for _, start in pairs if start is not None):
+                keys |= {start["key"], *searches[start["strategy"], cell.split]}
+            yield from keys
+
+
+def _serving(pairs: Iterable[tuple[Row, Row | None]]) -> Mapping[str, list[tuple[Row, Row | None]]]:
+    """Protocol to the trials of a cell that serve it, each with its pretraining; "" for any other."""
+    serving: dict[str, list[tuple[Row, Row | None]]] = defaultdict(list)
+    settings: dict[str | None, set[str]] = defaultdict(set)
+    tuning = []
+    for row, start in pairs:
+        if row["stage"] == "tune":
+            tuning.append((row, start))
+            continue
+        for protocol in row["protocols"] or [""]:
+            serving[protocol].append((row, start))
+            settings[_setting(start)].add(protocol)
+    for row, start in tuning:
+        for protocol in settings.get(_setting(start), {""}):
+            serving[protocol].append((row, start))
+    return serving
+
+
+def _setting(start: Row | None) -> str | None:
+    return None if start is None else start["hyperparameters"]

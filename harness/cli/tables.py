@@ -112,8 +112,9 @@ def _print_economy(console: Console, run: RunFolder) -> None:
     """What one pretraining for all tasks saved."""
     saved = economy(pl.read_parquet(run.table("trials")))
     console.print(
-        f"{saved.trials} trials, {duration(saved.seconds)} of computing; cells that pretrain for themselves, "
-        f"once per protocol, would take {saved.grid_trials} trials and {duration(saved.grid_seconds)}",
+        f"{saved.trials} trials, {duration(saved.seconds)} of computing; cells that pretrain, search "
+        f"and tune for themselves, once per protocol, would take {saved.grid_trials} trials "
+        f"and {duration(saved.grid_seconds)}",
         style="dim",
         highlight=False,
         soft_wrap=True,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 #: How long the Tuner's loop waits for the driver when it has nothing else to do.
@@ -16,12 +18,15 @@ class Feed:
 
     Parameters
     ----------
-    warm_up
-        How many warm-up trials come first. Ray reuses its worker processes, but one that finishes a short
-        trial takes the pending trial that another process was starting for, and cancels that start: the
-        pool would never grow. Warm-up trials wait until all of them run, so every process exists.
+    slots
+        How many trials that are given so much fit at once where nothing runs. Ray reuses its worker processes
+        for trials of the same resources, but one that finishes a short trial takes the pending trial that
+        another process was starting for, and cancels that start: the pool would never grow. So warm-up trials
+        come before the first trials of each shape and wait until all of them run: every process exists.
+    trials
+        How many trials there are at most; no more warm-up trials come before the first shape.
     group
-        Under which name warm-up trials sign in.
+        Under which name warm-up trials sign in, with the number of their shape.
     tracked
         Whether curves are wanted as results of their own.
 
@@ -33,15 +38,21 @@ class Feed:
 
     _feeds: dict[int, Feed] = {}  # noqa: RUF012 - shared on purpose
 
-    def __init__(self, *, warm_up: int, group: str, tracked: bool = False) -> None:
+    def __init__(
+        self, *, slots: Callable[[Mapping[str, float]], int], trials: int, group: str, tracked: bool = False
+    ) -> None:
         self.ended: queue.Queue[tuple[str, dict[str, Any]] | BaseException] = queue.Queue()
         self.number = len(self._feeds)
         self._feeds[self.number] = self
         self._condition = threading.Condition()
         self._waiting: deque[tuple[str, str, dict[str, float]]] = deque()
-        self._running: dict[str, str | None] = {}
+        self._running: dict[str, tuple[str | None, dict[str, float]]] = {}
         self._closed = False
-        self._warm_up = self._warm_up_left = warm_up
+        self._slots = slots
+        self._trials = trials
+        self._warm: list[dict[str, float]] = []
+        self._warm_up: dict[str, Any] = {}
+        self._warm_up_left = 0
         self._group = group
         self._tracked = tracked
 
@@ -71,20 +82,36 @@ class Feed:
                 raise StopIteration
             if not self._waiting:
                 return None
+            key, payload, resources = self._waiting[0]
+            if not self._warm_up_left and resources not in self._warm:
+                self._begin_warm_up(resources)
             if self._warm_up_left:
                 self._warm_up_left -= 1
-                self._running[trial_id] = None
-                resources = self._waiting[0][2]
-                warm_up = {"warm_up": self._warm_up, "group": self._group, "name": trial_id}
-                return {**warm_up, "resources": resources}
-            key, payload, resources = self._waiting.popleft()
-            self._running[trial_id] = key
+                self._running[trial_id] = (None, self._warm_up["resources"])
+                return {**self._warm_up, "name": trial_id}
+            self._waiting.popleft()
+            self._running[trial_id] = (key, resources)
             return {"payload": payload, "resources": resources, "tracked": self._tracked}
+
+    def _begin_warm_up(self, resources: dict[str, float]) -> None:
+        """Warm-up trials of this shape, as many as fit beside what runs; later, if that is fewer than two.
+
+        Before the first shape nothing runs, and the others of its kind may still be on their way here.
+        """
+        alike = sum(waiting == resources for _, _, waiting in self._waiting) if self._warm else self._trials
+        taken = sum(_places(running, resources) for _, running in self._running.values())
+        count = min(self._slots(resources) - taken, alike)
+        if count < 2 and self._warm:
+            return
+        group = f"{self._group}-{len(self._warm)}"
+        self._warm.append(resources)
+        self._warm_up = {"warm_up": count, "group": group, "resources": resources}
+        self._warm_up_left = count if count > 1 else 0
 
     def give_back(self, trial_id: str, outcome: dict[str, Any]) -> None:
         """Called by the Tuner: `trial_id` is over."""
         with self._condition:
-            key = self._running.pop(trial_id, None)
+            key, _ = self._running.pop(trial_id, (None, {}))
         if key is not None:
             self.ended.put((key, outcome))
 
@@ -96,3 +123,8 @@ class Feed:
             self._condition.notify_all()
             self._feeds.pop(self.number, None) if not self._running else None
             return not self._running
+
+
+def _places(running: Mapping[str, float], shape: Mapping[str, float]) -> int:
+    """How many trials of this shape one that runs keeps from running, at most and on whatever node."""
+    return math.ceil(max((running.get(name, 0) / amount for name, amount in shape.items()), default=0) - 1e-9)

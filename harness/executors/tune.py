@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ class TuneExecutor:
         self._address = address
         self._required = required or Requirements()
         self._tracking = tracking or Tracking()
+        self._nodes: Sequence[Mapping[str, float]] = ()
         self._feed: Feed | None = None
         self._thread: threading.Thread | None = None
         self._folder: Path | None = None
@@ -149,9 +151,9 @@ class TuneExecutor:
             raise
         self.capacity = self.slots + 1  # one in waiting, so that no slot waits for the driver
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots + 2)
-        warm_up = min(self.slots, trials)
         self._feed = Feed(
-            warm_up=warm_up if warm_up > 1 else 0,
+            slots=partial(slots_on, self._nodes),
+            trials=trials,
             group=self._folder.name,
             tracked=bool(self._tracking.names),
         )
@@ -238,6 +240,7 @@ class TuneExecutor:
 
     def _take_stock(self, nodes: Sequence[Mapping[str, float]]) -> None:
         """See what the nodes have: how many trials fit at once, and the most that one may ask for."""
+        self._nodes = nodes
         shapes = [ray_resources(shape) for shape in self._shapes]
         for shape, needed in zip(shapes, self._shapes, strict=True):
             if not slots_on(nodes, shape):

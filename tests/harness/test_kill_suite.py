@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,8 +114,7 @@ def test_workers_killed_at_random_on_ray(tmp_path: Path, undisturbed: Path) -> N
 
     def kill_now_and_then() -> None:
         while not over.wait(chance.uniform(0.8, 1.6)):
-            processes = descendants(process.pid)
-            workers = [pid for pid in processes if name_of(pid).startswith("ray::ResourceTrainable.train")]
+            workers = busy_workers(process.pid)
             if run.executions() and workers and len(killed) < 4:
                 victim = chance.choice(workers)
                 os.kill(victim, signal.SIGKILL)
@@ -135,6 +135,11 @@ def test_workers_killed_at_random_on_ray(tmp_path: Path, undisturbed: Path) -> N
     same_tables(tmp_path / "run", undisturbed)
 
 
+def busy_workers(driver: int) -> list[int]:
+    """Processes of this driver's Ray in which a trial runs."""
+    return [pid for pid in descendants(driver) if name_of(pid).startswith("ray::ResourceTrainable.train")]
+
+
 def name_of(pid: int) -> str:
     """What a process calls itself."""
     try:
@@ -143,25 +148,34 @@ def name_of(pid: int) -> str:
         return ""
 
 
+def training_command(folder: Path, suites: Path, *, executor: str = "inline") -> list[str]:
+    """`harness run-all` on the suite `smoke` with a trained strategy and one that is not."""
+    table = load_suite("smoke").model_dump(by_alias=True, mode="json", exclude_none=True)
+    suite = suites / "training.toml"
+    suite.write_text(to_toml({**table, "name": "training", "strategies": ["random_init", "dxa_vae"]}))
+    whole = command(folder, suite=str(suite), executor=executor)
+    plugin = whole.index("--plugin")
+    return whole[:plugin] + whole[plugin + 2 :]
+
+
+def train_undisturbed(folder: Path) -> float:
+    """Run it in `quiet`, and leave its cohort but none of its weights to `killed`; how long it took."""
+    started = time.monotonic()
+    whole = training_command(folder / "quiet", folder)
+    quiet = subprocess.run(whole, env=environment(), capture_output=True, check=False)
+    assert quiet.returncode == 0, quiet.stderr
+    seconds = time.monotonic() - started
+    shutil.copytree(folder / "quiet" / "cache", folder / "killed" / "cache")
+    for kept in ("artifacts", "pretraining"):
+        shutil.rmtree(folder / "killed" / "cache" / kept, ignore_errors=True)
+    return seconds
+
+
 @pytest.mark.slow
 def test_real_training_killed_at_random(tmp_path: Path) -> None:
     """The suite `smoke`, with two tasks, killed six times anywhere between its first and last second."""
-    table = load_suite("smoke").model_dump(by_alias=True, mode="json", exclude_none=True)
-    suite = tmp_path / "training.toml"
-    suite.write_text(to_toml({**table, "name": "training", "strategies": ["random_init", "dxa_vae"]}))
-
-    def arguments(folder: Path) -> list[str]:
-        whole = command(folder, suite=str(suite))
-        plugin = whole.index("--plugin")
-        return whole[:plugin] + whole[plugin + 2 :]
-
-    started = time.monotonic()
-    quiet = subprocess.run(arguments(tmp_path / "quiet"), env=environment(), capture_output=True, check=False)
-    assert quiet.returncode == 0, quiet.stderr
-    seconds = time.monotonic() - started
-    shutil.copytree(tmp_path / "quiet" / "cache", tmp_path / "killed" / "cache")
-    for kept in ("artifacts", "pretraining"):
-        shutil.rmtree(tmp_path / "killed" / "cache" / kept, ignore_errors=True)
+    arguments = partial(training_command, suites=tmp_path)
+    seconds = train_undisturbed(tmp_path)
     chance = random.Random(11)  # noqa: S311
     finished: set[str] = set()
     for _ in range(6):
@@ -183,4 +197,36 @@ def test_real_training_killed_at_random(tmp_path: Path) -> None:
     run = tmp_path / "killed" / "run"
     told = [event["key"] for event in journal(run) if event["event"] == "finished"]
     assert len(told) == len(set(told))
+    same_tables(run, tmp_path / "quiet" / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_real_training_on_ray_loses_workers_and_its_driver(tmp_path: Path) -> None:
+    """Three workers killed in the middle of training in the first execution, then its driver, then none."""
+    train_undisturbed(tmp_path)
+    whole = training_command(tmp_path / "killed", tmp_path, executor="tune")
+    chance = random.Random(13)  # noqa: S311
+    killed: list[int] = []
+    process = subprocess.Popen(whole, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < deadline and len(killed) < 3:
+        time.sleep(chance.uniform(1.0, 4.0))
+        workers = busy_workers(process.pid)
+        if workers and process.poll() is None:
+            os.kill(victim := chance.choice(workers), signal.SIGKILL)
+            killed.append(victim)
+    assert len(killed) == 3, "training ended before three workers were killed"
+    time.sleep(chance.uniform(1.0, 4.0))
+    process.kill()
+    process.wait()
+    run = tmp_path / "killed" / "run"
+    finished = {path.name for path in (run / "trials").glob("[0-9a-f]*")}
+    last = subprocess.run(whole, env=environment(), capture_output=True, check=False)
+    assert last.returncode == 0, last.stderr
+    events = journal(run)
+    told = [event["key"] for event in events if event["event"] == "finished"]
+    assert len(told) == len(set(told))
+    assert {event["reason"] for event in events if event["event"] == "retried"} == {"lost"}
+    assert finished <= {path.name for path in (run / "trials").glob("[0-9a-f]*")}
     same_tables(run, tmp_path / "quiet" / "run")

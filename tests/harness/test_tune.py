@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -9,6 +10,8 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -222,13 +225,12 @@ def test_folders_of_killed_processes_are_removed_others_kept(
 
 
 def test_the_feed_hands_on_in_order_after_its_warm_up() -> None:
-    feed = Feed(warm_up=2, group="g")
+    feed = Feed(slots=lambda _: 2, trials=9, group="g")
     feed.submit("a", "1", {"CPU": 1})
     feed.submit("b", "2", {"CPU": 2})
-    warm_up = [feed.take(f"warm{i}") or {} for i in range(2)]
-    assert [(set(w), w["resources"]) for w in warm_up] == [
-        ({"warm_up", "group", "name", "resources"}, {"CPU": 1})
-    ] * 2
+    told = {"warm_up": 2, "group": "g-0", "resources": {"CPU": 1}}
+    for number in range(2):
+        assert feed.take(f"warm{number}") == {**told, "name": f"warm{number}"}
     assert feed.take("t1") == {"payload": "1", "resources": {"CPU": 1}, "tracked": False}
     feed.give_back("warm0", {})
     assert feed.ended.empty()
@@ -239,6 +241,33 @@ def test_the_feed_hands_on_in_order_after_its_warm_up() -> None:
     assert feed.close() is False
     with pytest.raises(StopIteration):
         feed.take("t4")
+
+
+def test_every_shape_is_warmed_up_once_beside_what_runs() -> None:
+    nodes = [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 4.0}]
+    large, small, on_gpu = {"CPU": 3.0}, {"CPU": 1.0}, {"CPU": 1.0, "GPU": 0.25}
+    feed = Feed(slots=lambda shape: tune.slots_on(nodes, shape), trials=50, group="g")
+    numbers = itertools.count()
+
+    def taken() -> list[tuple[str, Any]]:
+        """What is handed out now: trials by payload, warm-up trials by group and number."""
+        found = []
+        while (told := feed.take(f"{len(found)}-{next(numbers)}")) is not None:
+            found.append(told.get("payload") or (told["group"], told["warm_up"]))
+            if "payload" not in told:
+                feed.give_back(told["name"], {})
+        return found
+
+    feed.submit("a", "large", large)
+    feed.submit("b", "large", large)
+    assert taken() == [("g-0", 2), ("g-0", 2), "large", "large"]  # one on each node
+    for number in range(5):
+        feed.submit(f"c{number}", "small", small)
+    # eight would fit; a large one takes the places of three, so two are sure to fit beside both
+    assert taken() == [("g-1", 2)] * 2 + ["small"] * 5
+    feed.submit("d", "large", large)
+    feed.submit("e", "on_gpu", on_gpu)
+    assert taken() == ["large", "on_gpu"]  # nothing again; and one alone needs no other to wait for
 
 
 def test_a_ray_that_would_listen_on_the_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,3 +326,28 @@ def test_a_tracker_that_fails_is_left_out_and_sees_no_test_numbers(session: Sess
     assert calls == ["setup", "tune mine stroke ffffffff"]
     result = {"training_iteration": 3, "step": 70, "numbers": {"loss": 1.0, "gone": None}, "outcome": "{}"}
     assert numbers_of(result) == {"training_iteration": 3, "timesteps_total": 70, "loss": 1.0}
+
+
+def warm_up_trials(folder: Path) -> list[tuple[dict[str, float], int]]:
+    """Resources and number of the warm-up trials of a run whose pretraining takes two processors."""
+    warmed: list[tuple[dict[str, float], int]] = []
+    take = Feed.take
+
+    def taking(feed: Feed, trial_id: str) -> dict[str, Any] | None:
+        told = take(feed, trial_id)
+        if told is not None and "warm_up" in told:
+            warmed.append((told["resources"], told["warm_up"]))
+        return told
+
+    Feed.take = taking  # type: ignore[method-assign]
+    request = digits_request(folder, resources={"pretrain": {"cpus": 2}})
+    assert run_suite(request, TuneExecutor(request.suite.resources, workers=2), SilentDisplay()).complete
+    return warmed
+
+
+@pytest.mark.ray
+def test_a_stage_of_another_shape_is_warmed_up_when_it_begins(tmp_path: Path) -> None:
+    """In a process of its own: one process has one Ray."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        warmed = process.submit(warm_up_trials, tmp_path).result(timeout=240)
+    assert warmed == [({"CPU": 1}, 2)] * 2

@@ -112,7 +112,7 @@ def budgets(run: Run) -> list[Budget]:
     made = []
     for where in ordered:
         task = where[0]
-        rows = sorted(found[where], key=lambda row: (arms[row["strategy"]], row["protocols"]))
+        rows = sorted(found[where], key=lambda row: (arms[row["strategy"]], row["protocols"] or []))
         spendings = tuple(_spending(run, row) for row in rows)
         equal, verdict = judged(spendings)
         searched = {one.arm for one in spendings}
@@ -136,14 +136,17 @@ def probe_name(run: Run) -> str:
 
 
 def searched_pretraining(run: Run) -> pl.DataFrame:
-    """Pretraining trials in which settings were tried, by draw: those on the seed that tuning starts from."""
+    """Pretraining trials in which settings were tried, by draw.
+
+    Those on the seed that tuning starts from, and of runs that were joined those that a probe judged.
+    """
     seeds = run.meta["suite"]["seeds"]
     seed = seeds.get("tuning_pretraining")
     seed = seeds["pretraining"][0] if seed is None and seeds["pretraining"] else seed
     return run.trials.filter(
         (pl.col("stage") == "pretrain")
         & pl.col("draw").is_not_null()
-        & (pl.col("pretraining_seed") == seed)
+        & ((pl.col("pretraining_seed") == seed) | pl.col("validation_score").is_finite().fill_null(False))
         & (pl.col("split").fill_null(0) == 0)
     ).sort("draw")
 
@@ -168,10 +171,13 @@ def judged(spendings: Sequence[Spending]) -> tuple[bool | None, str]:
     ]
     gap, protocol, spent = max(gaps, key=lambda one: one[0])
     fewest, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
-    ends = f"{fewest} spent {spent[fewest]:.3g} and {most} {spent[most]:.3g} full trials ({protocol})"
+    titles = {one.arm: one.title for one in spendings}
+    ends = f"{titles[fewest]} spent {spent[fewest]:.3g} and {titles[most]} {spent[most]:.3g} full trials"
+    ends += f" ({protocol})"
     if gap >= 1 - ROUNDING:
         more = f", {100 * gap / spent[fewest]:.0f} % more" if spent[fewest] else ""
-        return False, f"Not equal: each was allowed {given}, but {ends}{more}.{_unscored(spendings)}"
+        unequal = "Not equal" if spendings[0].budget_seconds is None else "Equal in time, not equal in trials"
+        return False, f"{unequal}: each was allowed {given}, but {ends}{more}.{_unscored(spendings)}"
     if gap > ROUNDING:
         return True, f"Equal to within {gap:.2g} of a full trial: {given}; {ends}.{_unscored(spendings)}"
     spending = f"all of them spent {spent[most]:.3g} full trials under each protocol"
@@ -182,7 +188,7 @@ def _spent(spendings: Sequence[Spending], protocol: str) -> dict[str, float]:
     spent: dict[str, float] = {}
     for one in spendings:
         if protocol in one.protocols:
-            spent[one.title] = spent.get(one.title, 0.0) + one.full_trials
+            spent[one.arm] = spent.get(one.arm, 0.0) + one.full_trials
     return spent
 
 

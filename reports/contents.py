@@ -176,8 +176,9 @@ class Contents:
 
     @property
     def seed_use(self) -> list[str]:
-        """Whether the seeds of tuning are judged too, in sentences."""
-        return seed_use(self.run.meta["suite"])
+        """Whether the seeds of tuning are judged too, in sentences; none where runs were joined."""
+        joined = "runs" in self.run.meta["provenance"]
+        return [] if joined else seed_use(self.run.meta["suite"])
 
     def budget(self, task: str | None) -> Budget | None:
         """What the arms could spend on a task, or on pretraining, in the main analysis."""

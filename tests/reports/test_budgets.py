@@ -16,8 +16,9 @@ from reports import RecordsError
 from reports.analyses import NEEDS
 from reports.budgets import Spending, budgets, judged
 from reports.build import build
-from reports.contents import read_contents
+from reports.contents import contents_of, read_contents
 from reports.frame import read_run
+from reports.joined import joined
 from reports.tuning import PRETRAINING, seed_use
 from tests.reports.records import Records
 
@@ -62,6 +63,32 @@ def test_an_arm_that_searches_once_per_protocol_spends_no_more_under_either() ->
     assert equal is False
     assert "100 % more" in words
     assert "(tuned)" in words
+
+
+def test_arms_of_one_title_are_not_taken_for_one() -> None:
+    same = [replace(spending(name), title="Autoencoder") for name in "abc"]
+    assert judged([*same, spending("d")])[0] is True
+
+
+def test_a_budget_of_seconds_is_equal_in_time_alone() -> None:
+    slow, fast = (replace(spending(name, spent), budget_seconds=60.0) for name, spent in (("a", 2), ("b", 8)))
+    equal, words = judged([slow, fast])
+    assert equal is False
+    assert words.startswith("Equal in time, not equal in trials")
+
+
+def test_joined_runs_keep_every_search_and_claim_no_common_seeds(tmp_path: Path) -> None:
+    runs = {}
+    for name, draws in (("ann", 4), ("bob", 5)):
+        runs[name] = read_run(Records(patients=12, draws=draws, pretraining_draws=3).write(tmp_path / name))
+    contents = contents_of(joined(runs), 50)
+    (task,) = [one for one in contents.analyses.budgets if one.task]
+    assert task.equal is False
+    assert "different budgets" in task.verdict
+    assert {one.arm for one in task.spendings} >= {"dxa_vae@ann", "dxa_vae@bob"}
+    assert contents.pretraining
+    assert len(contents.pretraining[0].arms) == 4
+    assert contents.seed_use == []
 
 
 def test_failed_draws_are_named_beside_an_equal_budget() -> None:

@@ -120,6 +120,7 @@ def test_run_json_says_what_each_arm_is(run: Path) -> None:
         "base": "principal_components",
         "changes": {"whiten": True},
         "order": 1,
+        "number": 0,
     }
     assert arms["random_projection.aa"]["control"] == "aa"
     assert arms["random_projection.aa"]["strategy"] == "random_projection"

@@ -10,8 +10,6 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -326,28 +324,3 @@ def test_a_tracker_that_fails_is_left_out_and_sees_no_test_numbers(session: Sess
     assert calls == ["setup", "tune mine stroke ffffffff"]
     result = {"training_iteration": 3, "step": 70, "numbers": {"loss": 1.0, "gone": None}, "outcome": "{}"}
     assert numbers_of(result) == {"training_iteration": 3, "timesteps_total": 70, "loss": 1.0}
-
-
-def warm_up_trials(folder: Path) -> list[tuple[dict[str, float], int]]:
-    """Resources and number of the warm-up trials of a run whose pretraining takes two processors."""
-    warmed: list[tuple[dict[str, float], int]] = []
-    take = Feed.take
-
-    def taking(feed: Feed, trial_id: str) -> dict[str, Any] | None:
-        told = take(feed, trial_id)
-        if told is not None and "warm_up" in told:
-            warmed.append((told["resources"], told["warm_up"]))
-        return told
-
-    Feed.take = taking  # type: ignore[method-assign]
-    request = digits_request(folder, resources={"pretrain": {"cpus": 2}})
-    assert run_suite(request, TuneExecutor(request.suite.resources, workers=2), SilentDisplay()).complete
-    return warmed
-
-
-@pytest.mark.ray
-def test_a_stage_of_another_shape_is_warmed_up_when_it_begins(tmp_path: Path) -> None:
-    """In a process of its own: one process has one Ray."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        warmed = process.submit(warm_up_trials, tmp_path).result(timeout=240)
-    assert warmed == [({"CPU": 1}, 2)] * 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.search.pretraining import probe_for, searched_arms
 from harness.specs import PROTOCOLS, STAGES, Protocol, Stage, TrialSpec
 from harness.suite import Suite
 from registry.catalog import Catalogue, unknown_name
-from registry.contracts import InputError, Probe, Task
+from registry.contracts import InputError, Probe, ResourceRequest, Task
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,15 @@ class Plan:
         """What `trial` is given: by its stage, and by what its strategy or task declares."""
         task = trial.spec.task
         card = self.arms[trial.arm].card if task is None else self.tasks[task].card
-        return self.suite.resources.of(trial.stage, card.resources)
+        asked = (trial.stage, card.resources)
+        if asked not in self._given:
+            self._given[asked] = self.suite.resources.of(*asked)
+        return self._given[asked]
+
+    @cached_property
+    def _given(self) -> dict[tuple[Stage, ResourceRequest], TrialResources]:
+        """What was worked out already: few shapes serve ten thousand trials."""
+        return {}
 
     @property
     def shapes(self) -> Mapping[Stage, tuple[TrialResources, ...]]:

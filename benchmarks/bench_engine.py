@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.collector import paused_collector
 from harness.evidence import evidence_of
 from harness.executors.simulated import SimulatedExecutor
 from harness.files import write_folder
@@ -53,6 +54,7 @@ def test_plan_with_price_and_evidence(benchmark: Any, matrix: tuple[Suite, Catal
     """The whole of `harness plan` but its table: also every kind of trial told apart, and priced."""
     suite, catalogue = matrix
 
+    @paused_collector()
     def plan() -> int:
         made = make_plan(suite, catalogue, settings=SETTINGS, cohort="c" * 64)
         policy = Policy(made)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.caveats import caveats
+from harness.collector import paused_collector
 from harness.decisions import recorded_proposals
 from harness.evidence import TaskEvidence, evidence_of, warnings_of
 from harness.journal import read_journal
@@ -79,6 +80,7 @@ class Outlook:
     test_openings: Openings
 
 
+@paused_collector()
 def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int | None = None) -> Outlook:
     """Plan a request against what its run folder and the cache hold; writes nothing.
 

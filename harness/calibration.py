@@ -20,7 +20,7 @@ from harness.journal import read_journal
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
-from harness.recovery import known_outcomes
+from harness.recovery import policy_as_it_stands
 from harness.request import Request
 from harness.results import RunFolder
 from harness.run import Prepared, prepare
@@ -115,8 +115,7 @@ def calibrate(
         request.suite.cohort, request.cache, workers=request.workers, progress=lambda *_: None
     )
     run = RunFolder(request.output)
-    known = known_outcomes(plan, run, request.cache, read_journal(run.journal), adopt=False)
-    policy = Policy(plan, known.done)
+    policy, _ = policy_as_it_stands(plan, run, request.cache, read_journal(run.journal))
     with tempfile.TemporaryDirectory(prefix="harness-calibration-") as folder:
         session = _Session(prepared, plan, Path(folder), watched_seconds)
         for trial in [one for one in policy.trials.values() if one.stage == "pretrain"]:

@@ -8,7 +8,6 @@ from typing import Literal
 
 from harness.caveats import caveats
 from harness.collector import paused_collector
-from harness.decisions import recorded_proposals
 from harness.evidence import TaskEvidence, evidence_of, warnings_of
 from harness.journal import read_journal
 from harness.measure import processor_name
@@ -16,7 +15,7 @@ from harness.openings import Openings, openings_of
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.price import Cluster, Price, price_of, this_machine
-from harness.recovery import known_outcomes, known_pretraining
+from harness.recovery import policy_as_it_stands
 from harness.request import Request
 from harness.results import RunFolder
 from harness.run import prepare
@@ -98,13 +97,7 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     plan = prepared.plan()
     run = RunFolder(request.output)
     history = read_journal(run.journal)
-    known = known_outcomes(plan, run, request.cache, history, adopt=False)
-    policy = Policy(
-        plan,
-        known.done,
-        adopt=lambda trial: known_pretraining(trial, run, request.cache, known, adopt=False),
-        recorded=recorded_proposals(history),
-    )
+    policy, known = policy_as_it_stands(plan, run, request.cache, history)
     states = trial_states(policy, known.cached, history.last_failures())
     trials = [
         TrialOutlook(key, trial.label, trial.stage, trial.draw, *states[key])

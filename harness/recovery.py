@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.artifacts import ArtifactStore
+from harness.decisions import recorded_proposals
 from harness.files import PARTIAL
 from harness.journal import History
 from harness.outcome import Outcome
 from harness.plan import Plan, Trial
+from harness.policy import Policy
 from harness.remote import RemoteRun
 from harness.results import RunFolder, outcome_of, read_result, result_text
 from harness.trial import adopt_pretraining
@@ -111,6 +113,18 @@ def known_outcomes(
         for folder in (run.root / "trials", cache / "artifacts", cache / "pretraining"):
             sweep(folder)
     return known
+
+
+def policy_as_it_stands(plan: Plan, run: RunFolder, cache: Path, history: History) -> tuple[Policy, Known]:
+    """How far a run has come by what its folder and the cache hold; takes nothing over and writes nothing."""
+    known = known_outcomes(plan, run, cache, history, adopt=False)
+    policy = Policy(
+        plan,
+        known.done,
+        adopt=lambda trial: known_pretraining(trial, run, cache, known, adopt=False),
+        recorded=recorded_proposals(history),
+    )
+    return policy, known
 
 
 def sweep(folder: Path) -> None:

@@ -17,6 +17,7 @@ from registry.dxa.cohort.manifest import (
     Manifest,
     SplitRecord,
     file_record,
+    new_cohort_folder,
     read_manifest,
     write_atomically,
     write_manifest,
@@ -55,10 +56,7 @@ def divide_cohort(source: Path, target: Path, *, split: int, fingerprint: str) -
         return found
     manifest = read_manifest(source)
     seed = manifest.specification.seed if manifest.specification else int(manifest.fingerprint[:8], 16)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
+    with new_cohort_folder(target, mend="free space or choose another cache") as partial:
         parts = {
             part: _divide_part(manifest, source, partial, part, division_generator(seed, number, split))
             for number, part in enumerate(PARTS)
@@ -71,12 +69,6 @@ def divide_cohort(source: Path, target: Path, *, split: int, fingerprint: str) -
         if manifest.calibration is not None:
             shutil.copyfile(source / CALIBRATION, partial / CALIBRATION)
         write_manifest(partial, divided)
-        partial.replace(target)
-    except OSError as error:
-        raise DataError(
-            f"the cohort could not be written to {target} ({error})",
-            mend="free space or choose another cache",
-        ) from error
     return divided
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from registry.dxa.cohort.manifest import (
     Manifest,
     SplitRecord,
     file_record,
+    new_cohort_folder,
     read_manifest,
     write_atomically,
     write_manifest,
@@ -69,19 +69,9 @@ def pack_layout(layout: Layout, target: Path, *, progress: Progress | None = Non
         )
     if target.exists():
         raise InputError(f"{target} exists", mend="choose another folder or remove it")
-    partial = target.with_name(target.name + ".partial")
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
+    with new_cohort_folder(target, mend="free space or choose another folder") as partial:
         manifest = _pack(layout, layout.declaration, partial, progress)
         write_manifest(partial, manifest)
-        partial.replace(target)
-    except OSError as error:
-        raise DataError(
-            f"the cohort could not be written to {target} ({error})",
-            mend="free space or choose another folder",
-        ) from error
     return manifest
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -162,3 +165,23 @@ def file_record(path: Path) -> FileRecord:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return FileRecord(sha256=digest, bytes=path.stat().st_size)
+
+
+@contextmanager
+def new_cohort_folder(target: Path, *, mend: str) -> Iterator[Path]:
+    """A folder to fill, which becomes `target` when the block ends well.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written; `mend` says what to do about it.
+    """
+    partial = target.with_name(target.name + ".partial")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        yield partial
+        partial.replace(target)
+    except OSError as error:
+        raise DataError(f"the cohort could not be written to {target} ({error})", mend=mend) from error

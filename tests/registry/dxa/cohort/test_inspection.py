@@ -121,7 +121,6 @@ def test_every_defect_of_many_is_listed_in_one_pass(own_cohort: Path) -> None:
         verify(own_cohort)
     shown = CliRunner().invoke(data, ["validate", str(own_cohort)])
     assert isinstance(shown.exception, InputError)
-    assert shown.exception.exit_code == 2
     assert f"{len(listed)} defects" in str(shown.exception)
     assert all(line in shown.output for line in listed)
 

@@ -27,7 +27,7 @@ check: install-test  ## lint, types, layers
 	$(BIN)/lint-imports
 
 benchmark: install-test  ## speed and memory, each against a reference side measured in the same run
-	$(BIN)/python -m pytest benchmarks -m "" --benchmark-only --benchmark-columns=min,median,rounds
+	$(BIN)/python -m pytest benchmarks -m "" --benchmark-only --benchmark-columns=min,mean,median,rounds
 
 docs: $(BIN)/activate  ## build the documentation site
 	$(BIN)/pip install --quiet -e ".[docs]"

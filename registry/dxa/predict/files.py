@@ -1,4 +1,4 @@
-"""Files of new people as a split of a cohort: what a task's `predict` is given where nobody knows the truth."""
+"""Files of new people as a split of a cohort: what a task's `predict` reads where nobody knows the truth."""
 
 from __future__ import annotations
 

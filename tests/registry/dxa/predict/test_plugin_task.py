@@ -11,10 +11,12 @@ import polars as pl
 import pytest
 import trimesh
 from click.testing import CliRunner
+from safetensors.numpy import load
 
 from harness.artifacts import model_files
+from harness.cli.new import new
 from registry.catalog import Catalogue
-from registry.contracts import InputError
+from registry.contracts import Artifact, InputError
 from registry.dxa.predict.commands import predict
 from registry.dxa.predict.files import FileSplit, read_scan
 from tests.registry.dxa.predict.test_predict import row, write_trial
@@ -201,3 +203,18 @@ def test_files_are_a_split_without_truth(scans: list[Path], tmp_path: Path) -> N
     trimesh.creation.icosphere(radius=80).export(tmp_path / "b.ply")
     with pytest.raises(InputError, match="different numbers of vertices: 8, 642"):
         _ = FileSplit([tmp_path / "a.ply", tmp_path / "b.ply"], simulated=True).vertices
+
+
+def test_the_task_that_is_written_for_a_newcomer_can_be_kept_and_restored(tmp_path: Path) -> None:
+    done = CliRunner().invoke(new, ["task", "my_own", "--folder", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    task = Catalogue.load([str(tmp_path / "my_own.py")]).task("my_own")
+    start = Catalogue.built_in().strategy("random_init")
+    artifact = start.pretrain(context_for(start, tmp_path))
+    context = context_for(task, tmp_path)
+    model, split = task.fit(context, artifact), open_split("paired", "test")
+    files = model_files(task.keep(context, model))
+    parts = {name.split(".")[1]: load(content) for name, content in files.items() if name != "model.json"}
+    restored = task.restore(context, Artifact(parts, json.loads(files["model.json"])))
+    for name, values in task.predict(context, model, split).predictions.items():
+        np.testing.assert_array_equal(task.predict(context, restored, split).predictions[name], values)

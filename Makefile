@@ -7,7 +7,7 @@ STUDY  ?= study
 # numerical libraries take one thread per process; the harness starts several processes
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run study test test-slow check benchmark docs install install-test clean help
+.PHONY: run study test test-slow check benchmark benchmark-cohort docs install install-test clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,6 +33,9 @@ check: install-test  ## lint, types, layers
 
 benchmark: install-test  ## speed and memory, each against a reference side measured in the same run
 	$(BIN)/python -m pytest benchmarks -m "" --benchmark-only --benchmark-columns=min,mean,median,rounds
+
+benchmark-cohort: install-test  ## seconds for a cohort of 2,000 subjects on two cores, killed and resumed too
+	$(BIN)/python -m pytest benchmarks/bench_build.py -m "" --benchmark-only --benchmark-columns=min
 
 docs: $(BIN)/activate  ## build the documentation site
 	$(BIN)/pip install --quiet -e ".[docs]"

@@ -51,8 +51,9 @@ def test_calibrated_measures_are_close_to_the_truth(visits, codes):
     assert analysis.analysable.all()
     true = np.array([[visit.measures[name] for name in MEASURES] for visit in visits])
     error = analysis.measures - true
-    assert np.abs(error[:, MEASURES.index("total_fat_kg")]).max() < 2.0
-    assert np.abs(error[:, MEASURES.index("total_lean_kg")]).max() < 2.0
+    # Three times the RMSE of the study of accuracy, 0.9 kg of each.
+    assert np.abs(error[:, MEASURES.index("total_fat_kg")]).max() < 2.7
+    assert np.abs(error[:, MEASURES.index("total_lean_kg")]).max() < 2.7
     assert np.abs(error[:, MEASURES.index("total_bmc_kg")]).max() < 0.15
 
 

@@ -3,16 +3,21 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SUITE  ?= quick
+STUDY  ?= study
 # numerical libraries take one thread per process; the harness starts several processes
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test test-slow check benchmark docs install install-test clean help
+.PHONY: run study test test-slow check benchmark benchmark-cohort docs install install-test clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 run: install  ## install, run the suite SUITE (quick) and leave an HTML report
 	$(BIN)/harness run-all --suite $(SUITE)
+
+study: install  ## run the suite STUDY (study; hours, resumable) and keep its tables in docs/results
+	$(BIN)/harness run-all --suite $(STUDY) --output runs/$(STUDY)
+	$(BIN)/harness report runs/$(STUDY) --keep docs/results/$(STUDY)
 
 test: install-test  ## install with the test extra and run the tests
 	$(BIN)/python -m pytest
@@ -27,7 +32,10 @@ check: install-test  ## lint, types, layers
 	$(BIN)/lint-imports
 
 benchmark: install-test  ## speed and memory, each against a reference side measured in the same run
-	$(BIN)/python -m pytest benchmarks -m "" --benchmark-only --benchmark-columns=min,median,rounds
+	$(BIN)/python -m pytest benchmarks -m "" --benchmark-only --benchmark-columns=min,mean,median,rounds
+
+benchmark-cohort: install-test  ## seconds for a cohort of 2,000 subjects on two cores, killed and resumed too
+	$(BIN)/python -m pytest benchmarks/bench_build.py -m "" --benchmark-only --benchmark-columns=min
 
 docs: $(BIN)/activate  ## build the documentation site
 	$(BIN)/pip install --quiet -e ".[docs]"

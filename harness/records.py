@@ -21,6 +21,7 @@ from harness.openings import openings_of
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.results import SCHEMA, TABLES, RunFolder, read_result
+from harness.source import source_commit
 from harness.specs import PROTOCOLS
 from registry.ablation import attributions
 from registry.contracts import CohortReference, Domain, SplitSize, StrategyCard
@@ -105,6 +106,7 @@ def write_run(
                 "processor": processor_name(),
                 "device": facts.device,
                 "command": facts.command,
+                "commit": source_commit(),
                 "started": facts.started,
                 "finished": finished,
                 "wall_seconds": wall_seconds,

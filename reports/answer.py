@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
 import polars as pl
 
@@ -15,6 +16,9 @@ from reports.tests_ import ALPHA, Difference
 
 #: Below this many patients a standard error from resamples is itself too uncertain to rely on.
 FEW_PATIENTS = 20
+#: So far below the median of its rows a mean R² says little about most of them; how many rows are named.
+MISLEADING = 0.2
+SHOWN_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def answer(comparison: Comparison) -> Answer:
     level = f"{endpoint.label} {interval(values[best], decimals)}"
     if len(arms) == 1:
         headline = f"Only {columns[best].title} has results ({level}); there is nothing to compare it with."
-        return Answer(*place, "no comparison", "", headline, _baselines(comparison, columns, best, decimals))
+        behind = _behind(comparison, columns, best, decimals)
+        return Answer(*place, "no comparison", "", headline, behind)
     contrasts = [contrast for contrast in endpoint.contrasts if contrast.kind != "baseline"]
     against = {key: _against(contrasts, best, key) for key in arms[1:]}
     equal = [key for key, (_, contrast) in against.items() if _word(contrast) == "equivalent"]
@@ -82,9 +87,8 @@ def answer(comparison: Comparison) -> Answer:
         headline = f"{name} is best: {level}, better than {others}{little}."
         detail = f"Lead over the runner-up {columns[rival].title}: {effect}; {size}."
         verdict, winner = "winner", name
-    return Answer(
-        *place, verdict, winner, headline, (detail, *_baselines(comparison, columns, best, decimals))
-    )
+    behind = _behind(comparison, columns, best, decimals)
+    return Answer(*place, verdict, winner, headline, (detail, *behind))
 
 
 def warnings(run: Run, comparisons: Sequence[Comparison], answers: Sequence[Answer]) -> list[str]:
@@ -220,6 +224,11 @@ def _margin(difference: Difference, decimals: int) -> str:
     return f"not shown to lie within or beyond {margin}"
 
 
+def _behind(comparison: Comparison, columns: dict[str, Column], best: str, decimals: int) -> tuple[str, ...]:
+    """What puts the best arm's value into proportion."""
+    return (*_baselines(comparison, columns, best, decimals), *_rows_behind(comparison, columns[best]))
+
+
 def _baselines(
     comparison: Comparison, columns: dict[str, Column], best: str, decimals: int
 ) -> tuple[str, ...]:
@@ -236,6 +245,29 @@ def _baselines(
         f"{columns[best].title} is {words.get(difference.verdict, 'not separated from')} the best baseline"
         f" ({columns[contrast.second].title}): {interval(difference.estimate, decimals, signed=True)}.",
     )
+
+
+def _rows_behind(comparison: Comparison, best: Column) -> tuple[str, ...]:
+    """Which rows carry a mean R² that lies far below most of them: the mean alone would mislead."""
+    endpoint = comparison.endpoint
+    whole = endpoint.lines[0].cells[best.key] if endpoint.name == "r2" and endpoint.lines else None
+    if whole is None or whole.value is None:
+        return ()
+    for statistic in (one for table in comparison.tables for one in table.statistics if one.name == "r2"):
+        cells = [(line.label, line.cells[best.key]) for line in statistic.lines]
+        rows = [(cell.value, label) for label, cell in cells if cell is not None and cell.value is not None]
+        values = [value for value, _ in rows]
+        if not values or not math.isclose(fmean(values), whole.value):
+            continue  # a table of other rows
+        if median(values) - whole.value < MISLEADING:
+            return ()
+        lowest = ", ".join(f"{label} {number(value, 2)}" for value, label in sorted(rows)[:SHOWN_ROWS])
+        return (
+            f"Its lowest rows carry that mean ({lowest}): the median of the {len(rows)} rows is"
+            f" {number(median(values), 2)}, and {sum(value < 0 for value in values)} of them lie below 0,"
+            " worse than giving everybody the mean.",
+        )
+    return ()
 
 
 def turned(one: Estimate) -> Estimate:

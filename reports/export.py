@@ -146,12 +146,12 @@ def table_name(comparison: Comparison, table: Table) -> str:
 
 def values_csv(run: Run, comparison: Comparison, table: Table) -> str:
     """Every cell of a table, one per line."""
-    return _csv(VALUES, _values(run, comparison, table))
+    return _csv(VALUES, value_rows(run, comparison, table))
 
 
 def differences_csv(run: Run, comparison: Comparison, table: Table) -> str:
     """Every paired difference of a table, one per line."""
-    return _csv(DIFFERENCES, _differences(run, comparison, table))
+    return _csv(DIFFERENCES, difference_rows(run, comparison, table))
 
 
 def agreement_file(run: Run, comparison: Comparison, table: Table) -> list[tuple[str, str, str]]:
@@ -186,7 +186,8 @@ def _agreement(run: Run, comparison: Comparison, table: Table) -> Iterator[Mappi
                 yield {**fixed, "statistic": "share_within_it", "unit": "", "value": within}
 
 
-def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+def value_rows(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+    """Every cell of a table with the fields of `VALUES`."""
     for statistic in table.statistics:
         for line in statistic.lines:
             for column in comparison.columns:
@@ -221,7 +222,8 @@ def _values(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[
                 }
 
 
-def _differences(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+def difference_rows(run: Run, comparison: Comparison, table: Table) -> Iterator[Mapping[str, Any]]:
+    """Every paired difference of a table with the fields of `DIFFERENCES`."""
     for statistic in table.statistics:
         for contrast in statistic.contrasts:
             for line, difference in zip(statistic.lines, contrast.differences, strict=True):

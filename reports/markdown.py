@@ -13,6 +13,8 @@ from reports.sample import readable
 
 #: Characters that Markdown or the HTML in it would read.
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+#: Above everything that comes from simulated data.
+SIMULATED = "> **SIMULATED DATA.** No number here is a finding about patients."
 
 
 def plain(text: str) -> str:
@@ -32,28 +34,49 @@ def markdown(contents: Contents) -> str:
 
 
 def _lines(contents: Contents) -> Iterator[str]:
-    run, status = contents.run, contents.run.meta["status"]
-    total = sum(status[name] for name in ("done", "failed", "blocked", "missing"))
+    run = contents.run
     yield f"# {plain(run.meta['suite']['title'])}"
     if run.simulated:
-        yield "\n> **SIMULATED DATA.** No number here is a finding about patients."
-    yield (
-        f"\nTrials {status['done']}/{total}; claims about {_claims(contents)};"
-        f" cohort `{run.meta['cohort']['fingerprint'][:10]}`."
-    )
+        yield f"\n{SIMULATED}"
+    yield f"\n{extent(contents)}"
     yield "\n## Answer"
-    for one in contents.answers:
-        yield f"\n**{plain(one.title)}, {' = '.join(one.protocols)}.** {plain(one.headline)}"
-        yield from (plain(sentence) for sentence in one.sentences)
+    yield from answer_lines(contents)
     if contents.warnings:
         yield "\n### Read with care\n"
         yield from (f"- {plain(warning)}" for warning in contents.warnings)
     for comparison in contents.comparisons:
-        yield f"\n## {plain(comparison.title)}, {' = '.join(comparison.protocols)}"
-        for table in comparison.tables:
-            for statistic in table.statistics:
-                yield from _table(comparison, table, statistic, run.simulated)
-                yield from _differences(comparison, statistic)
+        yield f"\n## {heading(comparison)}"
+        yield from table_lines(comparison, run.simulated)
+
+
+def extent(contents: Contents) -> str:
+    """How much ran, on what, and what claims are about."""
+    status = contents.run.meta["status"]
+    total = sum(status[name] for name in ("done", "failed", "blocked", "missing"))
+    return (
+        f"Trials {status['done']}/{total}; claims about {_claims(contents)};"
+        f" cohort `{contents.run.meta['cohort']['fingerprint'][:10]}`."
+    )
+
+
+def heading(comparison: Comparison) -> str:
+    """A task and the protocols that it stands for."""
+    return f"{plain(comparison.title)}, {' = '.join(comparison.protocols)}"
+
+
+def answer_lines(contents: Contents) -> Iterator[str]:
+    """The answer of every comparison."""
+    for one in contents.answers:
+        yield f"\n**{plain(one.title)}, {' = '.join(one.protocols)}.** {plain(one.headline)}"
+        yield from (plain(sentence) for sentence in one.sentences)
+
+
+def table_lines(comparison: Comparison, simulated: bool) -> Iterator[str]:
+    """Every table of a comparison, each with its paired differences."""
+    for table in comparison.tables:
+        for statistic in table.statistics:
+            yield from _table(comparison, table, statistic, simulated)
+            yield from _differences(comparison, statistic)
 
 
 def _claims(contents: Contents) -> str:

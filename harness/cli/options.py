@@ -143,7 +143,7 @@ def request_from(
         address=address,
         trackers=trackers,
         storage=storage,
-        command=shlex.join(["harness", *sys.argv[1:]]),
+        command=command_line(),
         keep_models=keep_models,
     )
 
@@ -166,3 +166,8 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def command_line() -> str:
+    """The command as given, for records of where numbers come from."""
+    return shlex.join(["harness", *sys.argv[1:]])

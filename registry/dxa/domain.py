@@ -98,7 +98,7 @@ class DxaDomain(Domain):
         """Make the cohort if need be, verify every file of it, and count its splits."""
         from registry.dxa.cohort.build import build_cohort  # noqa: PLC0415
         from registry.dxa.cohort.dividing import divide_cohort  # noqa: PLC0415
-        from registry.dxa.cohort.store import verify  # noqa: PLC0415
+        from registry.dxa.cohort.inspection import verify  # noqa: PLC0415
 
         wanted = self.cohort(declaration, cache)
         split = declaration.get("split", 0)

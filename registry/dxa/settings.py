@@ -39,6 +39,9 @@ class DxaSettings(BaseModel):
         compilation where a training takes many.
     finetuning_epochs, finetuning_batch_size
         Passes over the labelled train scans of a task that trains, and scans per step.
+    finetuning_patience
+        Epochs without a better score on validation after which fine-tuning ends; never before its last epoch
+        where not given. The best epoch is kept either way.
     analysed_scans
         How many scans of a split have their body composition analysed, evenly spaced and the same for every
         arm; all where not given. An analysis takes about 0.1 s.
@@ -81,6 +84,7 @@ class DxaSettings(BaseModel):
     compiled: bool = False
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
+    finetuning_patience: Count | None = None
     analysed_scans: Annotated[int, Field(ge=2)] | None = None
     composition_calibration: Literal["cohort", "raw"] = "cohort"
     mesh_backend: Literal["auto", "kaolin", "torch"] = "auto"

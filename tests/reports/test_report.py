@@ -472,3 +472,28 @@ def test_the_page_says_how_firm_the_order_is(page: str, twin: dict[str, Any]) ->
     reconstruction = comparison(twin, "reconstruction", "matched")
     assert reconstruction["variances"][0]["variance"] is None  # one trial per arm
     assert "Seeds cannot be told from patients here" in body
+
+
+def test_rows_that_carry_a_mean_are_named(tmp_path: Path) -> None:
+    made = Records(patients=40, failures=False).write(tmp_path / "run")
+    assert "lowest rows" not in str(read_contents(made, 50).answers)
+    table = made / "results" / "predictions.parquet"
+    biased = MEASURES[0]
+    shift = pl.when(pl.col("measure") == biased).then(20 * pl.col("target").std()).otherwise(0.0)
+    pl.read_parquet(table).with_columns(pl.col("prediction") + shift).write_parquet(table)
+    (one,) = [
+        found
+        for found in read_contents(made, 50).answers
+        if found.task == "anthropometry" and "tuned" in found.protocols
+    ]
+    (sentence,) = [words for words in one.sentences if "lowest rows" in words]
+    trials = pl.read_parquet(made / "results" / "trials.parquet").filter(
+        pl.col("protocols").list.contains("tuned"), strategy="dxa_vae", stage="final", task="anthropometry"
+    )
+    values = {}
+    for measure in MEASURES:
+        frames = [pl.read_parquet(table).filter(key=key, measure=measure) for key in trials["key"]]
+        values[measure] = np.mean([r2_score(frame["target"], frame["prediction"]) for frame in frames])
+    assert f"({biased} {values[biased]:.2f}, ".replace("-", "\N{MINUS SIGN}") in sentence
+    assert f"the median of the {len(MEASURES)} rows is {np.median(list(values.values())):.2f}" in sentence
+    assert f"{sum(value < 0 for value in values.values())} of them lie below 0" in sentence

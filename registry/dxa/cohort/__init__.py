@@ -1,12 +1,13 @@
 """Cohorts: simulated or imported scans with what is known about their subjects.
 
-Reading (``store``, ``manifest``, ``splits``, ``measures``) is the same for every kind; ``dividing`` puts a
-cohort's patients into other splits. Simulation goes one way: ``phenotypes`` and ``bodies`` make a body,
-``variation`` makes it its own, ``individual`` what is inside, ``pose`` lays it on the table; ``projection``,
-``primitives``, ``skeleton``, ``organs``, ``implants`` and ``composition`` turn it into density maps, the
-scanner of ``registry.dxa.imaging`` into channels; ``anthropometry`` and ``truth`` measure it; ``subject``
-ties this into one patient and ``build`` patients into a folder. ``rig`` names the anatomy that all of them
-share, ``sources`` says how much everything varies.
+Reading (``store``, ``manifest``, ``splits``, ``measures``) is the same for every kind; ``inspection`` and
+``packed_split`` read a cohort whole and list its defects, ``dividing`` puts its patients into other splits.
+Simulation goes one way: ``phenotypes`` and ``bodies`` make a body, ``variation`` makes it its own,
+``individual`` what is inside, ``pose`` lays it on the table; ``projection``, ``primitives``, ``skeleton``,
+``organs``, ``implants`` and ``composition`` turn it into density maps, the scanner of
+``registry.dxa.imaging`` into channels; ``anthropometry`` and ``truth`` measure it; ``subject`` ties this
+into one patient and ``build`` patients into a folder. ``rig`` names the anatomy that all of them share,
+``sources`` says how much everything varies.
 
 Real data: ``declaration``, ``layout`` and ``contents`` read a folder and list its ``defects``, ``importing``
 packs it. ``page``, ``pictures``, ``overview``, ``published`` and ``variety`` show a cohort, ``commands`` is
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from registry.dxa.cohort.build import build_cohort as build_cohort
+    from registry.dxa.cohort.inspection import verify as verify
     from registry.dxa.cohort.manifest import Manifest as Manifest
     from registry.dxa.cohort.manifest import read_manifest as read_manifest
     from registry.dxa.cohort.measures import ANTHROPOMETRY as ANTHROPOMETRY
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from registry.dxa.cohort.splits import check_no_leak as check_no_leak
     from registry.dxa.cohort.store import Split as Split
     from registry.dxa.cohort.store import open_split as open_split
-    from registry.dxa.cohort.store import verify as verify
 
 _HOME = {
     "build_cohort": "build",
@@ -46,7 +47,7 @@ _HOME = {
     "check_no_leak": "splits",
     "Split": "store",
     "open_split": "store",
-    "verify": "store",
+    "verify": "inspection",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605
 

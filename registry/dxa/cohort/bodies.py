@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +92,11 @@ class BodyModel:
     Parameters
     ----------
     mean_cm, basis_cm
-        Points are the vertices, then the joints: shapes (points, 3) and (rank, points * 3).
+        Points are the vertices, then the joints: shapes (points, 3) and (rank, points * 3). The mean is its
+        own mirror image.
+    symmetric_rank
+        The first components keep the two sides mirror images; the others move them apart by as much as the
+        parametric model's own sides differ.
     shape_from_blend, shape_offset
         Shape coefficients are ``blend_weights @ shape_from_blend + shape_offset``.
     blend_mask
@@ -102,12 +107,13 @@ class BodyModel:
         Closed, outward, shape (triangles, 3).
     bone_names, bone_parents
         The rig; the root's parent is -1 and parents come before their children.
-    mirror
-        Index of each vertex's mirror image.
+    mirror_points
+        Index of each point's mirror image.
     """
 
     mean_cm: Array
     basis_cm: npt.NDArray[np.float32]
+    symmetric_rank: int
     shape_from_blend: Array
     shape_offset: Array
     blend_mask: npt.NDArray[np.bool_]
@@ -116,7 +122,7 @@ class BodyModel:
     bone_names: tuple[str, ...]
     bone_parents: npt.NDArray[np.int64]
     skin: Skin
-    mirror: npt.NDArray[np.int64]
+    mirror_points: npt.NDArray[np.int64]
 
     @property
     def vertices(self) -> int:
@@ -127,6 +133,11 @@ class BodyModel:
     def rank(self) -> int:
         """Number of shape coefficients."""
         return len(self.basis_cm)
+
+    @property
+    def mirror(self) -> npt.NDArray[np.int64]:
+        """Index of each vertex's mirror image."""
+        return self.mirror_points[: self.vertices]
 
     @cached_property
     def bone_index(self) -> dict[str, int]:
@@ -141,7 +152,7 @@ class BodyModel:
 
     @cached_property
     def mean_body(self) -> Body:
-        """The body of all-zero coefficients."""
+        """The body of all-zero coefficients, its own mirror image."""
         return Body(self.mean_cm[: self.vertices], self.mean_cm[self.vertices :])
 
 
@@ -156,25 +167,40 @@ def body_model() -> BodyModel:
     """
     path = resources.files("registry.dxa.cohort").joinpath(DATA_FILE)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as stream:
+            return read_body_model(stream)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error})", mend="reinstall the package") from error
+
+
+def read_body_model(stream: IO[bytes]) -> BodyModel:
+    """Read a file of ``scripts/distil_bodies.py``.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    with np.load(stream, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
     stored = arrays["stored_points"].astype(np.int64)
     mirror = arrays["mirror_points"].astype(np.int64)
 
-    def unfold(half: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def unfold(half: npt.NDArray[np.floating], image: float = 1.0) -> npt.NDArray[np.float64]:
+        """Both sides of one: the mirror image, or for differences between the sides its negative."""
         whole = np.empty((*half.shape[:-2], len(mirror), 3))
-        whole[..., mirror[stored], :] = half * np.array([-1.0, 1.0, 1.0])
+        whole[..., mirror[stored], :] = half * np.array([-image, image, image])
         whole[..., stored, :] = half
         return whole
 
-    basis = unfold(arrays["basis_cm"].astype(np.float32))
+    symmetric = unfold(arrays["basis_cm"].astype(np.float32))
+    asymmetric = unfold(arrays["asymmetric_basis_cm"].astype(np.float32), image=-1.0)
+    basis = np.concatenate([symmetric, asymmetric]).astype(np.float32)
     weights = arrays["skin_weights"].astype(np.float64)
-    vertices = len(weights)
     return BodyModel(
         mean_cm=unfold(arrays["mean_cm"]),
-        basis_cm=basis.reshape(len(basis), -1).astype(np.float32),
+        basis_cm=basis.reshape(len(basis), -1),
+        symmetric_rank=len(symmetric),
         shape_from_blend=arrays["shape_from_blend"].astype(np.float64),
         shape_offset=arrays["shape_offset"].astype(np.float64),
         blend_mask=arrays["blend_mask"].astype(bool),
@@ -187,5 +213,5 @@ def body_model() -> BodyModel:
         bone_names=tuple(str(name) for name in arrays["bone_names"]),
         bone_parents=arrays["bone_parents"].astype(np.int64),
         skin=Skin(arrays["skin_bones"].astype(np.int64), weights / weights.sum(axis=1, keepdims=True)),
-        mirror=mirror[:vertices],
+        mirror_points=mirror,
     )

@@ -22,6 +22,7 @@ import polars
 from threadpoolctl import threadpool_limits
 
 from registry.contracts import DataError
+from registry.dxa.cohort.inspection import verify
 from registry.dxa.cohort.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -34,7 +35,7 @@ from registry.dxa.cohort.manifest import (
 from registry.dxa.cohort.packing import write_npy
 from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient, check_no_leak, plan_cohort
-from registry.dxa.cohort.store import SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES, verify
+from registry.dxa.cohort.store import SCANS, SUBJECT_COLUMNS, SUBJECTS, VERTICES
 from registry.dxa.cohort.subject import Patient, Visit, simulate_patient
 
 # Patients that one task simulates and one file of the unfinished cohort holds.

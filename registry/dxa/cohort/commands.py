@@ -81,17 +81,19 @@ def validate(folder: Path, part: str | None) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder", mend="name a cohort, or a folder with a table of scans")
     if (folder / MANIFEST_NAME).exists():
-        from registry.dxa.cohort.store import verify  # noqa: PLC0415
+        from registry.dxa.cohort.defects import Findings  # noqa: PLC0415
+        from registry.dxa.cohort.inspection import inspect_cohort  # noqa: PLC0415
 
-        click.echo(f"{folder}: {_counts(verify(folder))}; every file is as the manifest says")
-        return
-    layout = read_layout(folder, part=part, progress=_progress())
-    _list(layout.findings)
-    if layout.findings.defects:
-        raise InputError(
-            f"{folder} has {overview(layout.findings.defects)}", mend="mend them and validate again"
-        )
-    click.echo(f"{folder}: {len(layout.rows)} scans, no defects")
+        findings = Findings()
+        manifest = inspect_cohort(folder, findings, progress=_progress())
+        found = f"{_counts(manifest)}; every file is as the manifest says" if manifest else ""
+    else:
+        layout = read_layout(folder, part=part, progress=_progress())
+        findings, found = layout.findings, f"{len(layout.rows)} scans, no defects"
+    _list(findings)
+    if findings.defects:
+        raise InputError(f"{folder} has {overview(findings.defects)}", mend="mend them and validate again")
+    click.echo(f"{folder}: {found}")
 
 
 @data.command()

@@ -109,12 +109,15 @@ class Composition:
         Index into ``REGIONS`` of each pixel, -1 outside the body.
     implants_g_cm2
         Titanium, shape (rows, columns), or None; no part of the body and of no measure.
+    inner_surface_cm
+        Vertices of the surface that the shell of fat ends at, in the order of the body's.
     """
 
     densities_g_cm2: Array
     thickness_cm: Array
     region: np.ndarray
-    implants_g_cm2: Array | None = None
+    implants_g_cm2: Array | None
+    inner_surface_cm: Array
 
 
 def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float) -> float:
@@ -215,7 +218,7 @@ def compose(
     lean = ADIPOSE_DENSITY * (1 - ADIPOSE_LIPID) * adipose_cm + LEAN_DENSITY * (1 - marbling) * lean_cm
     fat, lean = _add_texture(fat, lean, specimen.individual.texture, generator)
     implants = implant_map(model, body, specimen.scale, specimen.individual.implants, grid)
-    return Composition(np.stack([fat, lean, mineral], axis=-1), thickness, region, implants)
+    return Composition(np.stack([fat, lean, mineral], axis=-1), thickness, region, implants, inner)
 
 
 def _region_map(cover: Array) -> np.ndarray:
@@ -227,17 +230,23 @@ def _region_map(cover: Array) -> np.ndarray:
 def _mineral_map(
     specimen: Specimen, mineral_g: float, thickness: Array, unevenness: float, generator: np.random.Generator
 ) -> Array:
-    grid, individual = specimen.grid, specimen.individual
-    maps = skeleton_maps(specimen.model, specimen.body, specimen.stature_cm, individual.skeleton, grid)
-    factors = individual.bone_group_factors
-    total = sum(
-        (MINERAL_SHARES[name] * factors[name] * chords for name, chords in maps.items()), np.zeros(grid.shape)
-    )
+    grid = specimen.grid
+    total = bone_chords(specimen)
     total *= np.exp(unevenness * _smooth_noise(grid.shape, (0.8, 1.6), generator))
     blurred = np.where(thickness > 0.5, gaussian_filter(total, POINT_SPREAD_PIXELS), 0.0)
     # Below 0.5 mg/cm2 the blur's tail is no bone.
     density = blurred * mineral_g / (blurred.sum() * grid.pixel_area_cm2)
     return np.where(density > 5e-4, density, 0.0)
+
+
+def bone_chords(specimen: Specimen) -> Array:
+    """Where the mineral of all bones lies, before blur; sums to about one."""
+    grid, individual = specimen.grid, specimen.individual
+    maps = skeleton_maps(specimen.model, specimen.body, specimen.stature_cm, individual.skeleton, grid)
+    factors = individual.bone_group_factors
+    return sum(
+        (MINERAL_SHARES[name] * factors[name] * chords for name, chords in maps.items()), np.zeros(grid.shape)
+    )
 
 
 def _inner_surface(specimen: Specimen, bmi_kg_m2: float, mineral_g: float, hollow_cm3: float) -> Array:

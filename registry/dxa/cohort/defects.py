@@ -19,7 +19,8 @@ class Defect:
     mend
         What to do about it.
     row
-        Line in the file, counted from 1 with the header; None where the defect is the file's.
+        Line in the file, counted from 1 with the header, or a scan's place in a packed file, counted from 1;
+        None where the defect is the file's.
     column
         Of the table; empty where it does not apply.
     value
@@ -33,15 +34,20 @@ class Defect:
     column: str = ""
     value: str = ""
 
-    def __str__(self) -> str:
-        """File, row and column, then the value, the problem and the mend."""
+    @property
+    def statement(self) -> str:
+        """File, row and column, then the value and the problem."""
         place = self.file
         if self.row is not None:
             place += f", row {self.row}"
         if self.column:
             place += f", column '{self.column}'"
         shown = f" {self.value!r}:" if self.value else ""
-        return f"{place}:{shown} {self.problem} -> {self.mend}"
+        return f"{place}:{shown} {self.problem}"
+
+    def __str__(self) -> str:
+        """The statement and the mend."""
+        return f"{self.statement} -> {self.mend}"
 
 
 @dataclass

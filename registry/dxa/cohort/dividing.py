@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars
 
 from registry.contracts import DataError
+from registry.dxa.cohort.inspection import verify
 from registry.dxa.cohort.manifest import (
     Manifest,
     SplitRecord,
@@ -25,7 +26,7 @@ from registry.dxa.cohort.manifest import (
 from registry.dxa.cohort.packing import write_npy
 from registry.dxa.cohort.specification import PARTS, SPLITS
 from registry.dxa.cohort.splits import PlannedPatient, divide_anew, division_generator
-from registry.dxa.cohort.store import CALIBRATION, FACES, SCANS, SUBJECTS, VERTICES, Split, verify
+from registry.dxa.cohort.store import CALIBRATION, FACES, SCANS, SUBJECTS, VERTICES, Split
 
 BLOCK_ROWS = 64
 

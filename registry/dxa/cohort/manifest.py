@@ -99,14 +99,21 @@ class Manifest(_Record):
         DataError
             If the cohort has no such part or split.
         """
+        record = self.find(part, split)
+        if record is None:
+            raise DataError(
+                f"the cohort has no split '{split}' of part '{part}'",
+                mend=f"parts are {', '.join(PARTS)}; splits are {', '.join(SPLITS)}",
+            )
+        return record
+
+    def find(self, part: str, split: str) -> SplitRecord | None:
+        """The record of a split, or None."""
         for part_name, splits in self.parts.items():
             for split_name, record in splits.items():
                 if (part_name, split_name) == (part, split):
                     return record
-        raise DataError(
-            f"the cohort has no split '{split}' of part '{part}'",
-            mend=f"parts are {', '.join(PARTS)}; splits are {', '.join(SPLITS)}",
-        )
+        return None
 
 
 def read_manifest(folder: Path) -> Manifest:

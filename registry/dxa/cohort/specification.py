@@ -88,10 +88,16 @@ class PartSpecification(Strict):
 
 
 class ScannerSettings(Strict):
-    """Dose and beam: ``photons`` per pixel, phase and energy in the open beam; zero means no noise."""
+    """Dose, beam and detector.
+
+    ``photons`` are those per pixel, phase and energy in the open beam; zero means no noise. ``averaging`` is
+    what a pixel averages over its area: areal density (``density``), or intensity, as real detectors do
+    (``intensity``). The truth of a subject does not depend on it.
+    """
 
     photons: float = Field(default=3e6, ge=0)
     mode: Literal["polychromatic", "monochromatic"] = "polychromatic"
+    averaging: Literal["density", "intensity"] = "density"
 
 
 class CohortSpecification(Strict):
@@ -162,8 +168,12 @@ class CohortSpecification(Strict):
 
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of the specification, the generator's version and its data files."""
+        specification = self.model_dump(mode="json")
+        # An option that came later: without it, cohorts are those that they were before.
+        if self.scanner.averaging == "density":
+            del specification["scanner"]["averaging"]
         record = {
-            "specification": self.model_dump(mode="json"),
+            "specification": specification,
             "generator_version": GENERATOR_VERSION,
             "data": data_digests(),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,9 @@ import numpy.typing as npt
 import polars
 
 from registry.contracts import DataError
-from registry.dxa.cohort.manifest import FileRecord, Manifest, file_record, read_manifest
+from registry.dxa.cohort.manifest import FileRecord, read_manifest
 from registry.dxa.cohort.measures import MEASURES
-from registry.dxa.cohort.splits import check_no_leak
-from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE
+from registry.dxa.imaging.channels import CHANNELS
 from registry.dxa.imaging.geometry import GRID
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -40,7 +39,7 @@ SUBJECT_COLUMNS = (
 )
 _MEND = "delete the folder and build or import the cohort again"
 
-__all__ = ["Split", "open_split", "read_manifest", "verify"]
+__all__ = ["Split", "open_split", "read_manifest"]
 
 
 @dataclass(frozen=True)
@@ -149,70 +148,6 @@ def open_split(folder: Path, part: str, split: str) -> Split:
     for name, expected in record.files.items():
         _check_size(_within(folder, name), expected)
     return Split(folder / part / split, part, split, manifest.simulated)
-
-
-def verify(folder: Path, *, parts: Iterable[str] | None = None) -> Manifest:
-    """Read everything and compare it with the manifest.
-
-    Parameters
-    ----------
-    folder
-        The cohort.
-    parts
-        Parts whose files are read; all unless given. Leaks are looked for in the patients of these parts.
-
-    Raises
-    ------
-    DataError
-        At the first file that is missing, has another size, digest, shape or type than it should, holds
-        values beyond 14 bits or missing measures, or at a patient in two splits.
-    """
-    manifest = read_manifest(folder)
-    wanted = tuple(manifest.parts if parts is None else parts)
-    patients: dict[str, list[str]] = {}
-    _check_calibration(folder, manifest)
-    for part in wanted:
-        for split in ("train", "validation", "test"):
-            record = manifest.split(part, split)
-            for name, expected in record.files.items():
-                path = _within(folder, name)
-                _check_size(path, expected)
-                if file_record(path).sha256 != expected.sha256:
-                    raise DataError(f"{path} is corrupt: its SHA-256 is not the manifest's", mend=_MEND)
-            opened = Split(folder / part / split, part, split, manifest.simulated)
-            _check_content(opened, record.scans)
-            patients[f"{part}/{split}"] = opened.patients
-    check_no_leak(patients, source=str(folder))
-    return manifest
-
-
-def _check_calibration(folder: Path, manifest: Manifest) -> None:
-    path = folder / CALIBRATION
-    if path.exists() != (manifest.calibration is not None):
-        raise DataError(f"{path} and the manifest do not agree on a calibration", mend=_MEND)
-    if manifest.calibration is not None and file_record(path) != manifest.calibration:
-        raise DataError(f"{path} is corrupt: it is not the manifest's", mend=_MEND)
-
-
-def _check_content(split: Split, scans: int) -> None:
-    subjects = split.folder / SUBJECTS
-    if len(split.scans) != scans:
-        raise DataError(f"{split.folder / SCANS} has {len(split.scans)} scans, not {scans}", mend=_MEND)
-    if split.subjects.height != scans:
-        raise DataError(f"{subjects} has {split.subjects.height} rows, not {scans}", mend=_MEND)
-    if len(set(split.scan_ids)) != scans:
-        raise DataError(f"{subjects}: scan ids are not unique", mend=_MEND)
-    values = split.measures([name for name in MEASURES if name in split.subjects.columns])
-    if not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values))[0, 0])
-        raise DataError(f"{subjects}, row {row + 1}: a measure is missing or not finite", mend=_MEND)
-    for start in range(0, scans, 64):
-        if int(split.scans[start : start + 64].max()) > MAXIMUM_CODE:
-            raise DataError(f"{split.folder / SCANS}: a value exceeds {MAXIMUM_CODE} (14 bits)", mend=_MEND)
-    if (split.folder / VERTICES).exists() and len(split.vertices) != scans:
-        raise DataError(
-            f"{split.folder / VERTICES} has {len(split.vertices)} surfaces, not {scans}", mend=_MEND
-        )
 
 
 def _within(folder: Path, name: str) -> Path:

@@ -11,6 +11,7 @@ from registry.contracts import DataError
 from registry.dxa.cohort.anthropometry import anthropometry
 from registry.dxa.cohort.bodies import Body, BodyModel, body_model
 from registry.dxa.cohort.composition import Composition, Specimen, compose
+from registry.dxa.cohort.detector import detector_samples
 from registry.dxa.cohort.individual import Individual, sample_individual
 from registry.dxa.cohort.phenotypes import Phenotypes, sample_phenotypes, shape_coefficients
 from registry.dxa.cohort.pose import (
@@ -261,7 +262,10 @@ def _scan_visit(
     composition = compose(specimen, specification, generator)
     settings = specification.scanner
     scanner = Scanner(photons=settings.photons or None, mode=settings.mode)
-    scan = scanner.scan(composition.densities_g_cm2, generator, implants_g_cm2=composition.implants_g_cm2)
+    densities, implants_g_cm2 = composition.densities_g_cm2, composition.implants_g_cm2
+    if settings.averaging == "intensity":
+        densities, implants_g_cm2 = detector_samples(specimen, composition)
+    scan = scanner.scan(densities, generator, implants_g_cm2=implants_g_cm2)
     measures = anthropometry(model, body.rest) | composition_measures(composition)
     implants = body.individual.implants
     return Visit(number, body.phenotypes, body.rest, composition, scan, measures, implants)

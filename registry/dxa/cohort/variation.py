@@ -90,7 +90,11 @@ def sample_local_shape(
         depth[segment] += generator.normal(0.0, amount)
     breast = generator.normal(0.0, variation.breast_sd_cm) * (1.0 if sex == "female" else 0.3)
     flattening = max(0.0, generator.normal(variation.flattening_mean, variation.flattening_sd))
-    coefficients = generator.normal(0.0, variation.basis_sd, size=model.rank)
+    coefficients = np.zeros(model.rank)
+    # Symmetric components alone: the draws above are what sets the two sides apart.
+    coefficients[: model.symmetric_rank] = generator.normal(
+        0.0, variation.basis_sd, size=model.symmetric_rank
+    )
     coefficients[: variation.basis_first] = 0.0
     return LocalShape(width, depth, length, coefficients, float(breast), float(flattening))
 

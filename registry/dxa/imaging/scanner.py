@@ -41,8 +41,8 @@ class Scanner:
 
     Notes
     -----
-    A pixel's signal follows from its mean areal density. A real detector averages intensity over the pixel
-    instead, which lowers the apparent mass at edges by about 0.35 %.
+    Maps of one areal density per pixel give the signal of that mean density. A real detector averages
+    intensity over its area instead: :meth:`averaged_attenuation`, from several samples per pixel.
 
     Examples
     --------
@@ -80,6 +80,32 @@ class Scanner:
             )
         return result.reshape(*density.shape[:-1], len(CHANNELS))
 
+    def averaged_attenuation(
+        self, areal_density_g_cm2: npt.ArrayLike, implants_g_cm2: npt.NDArray[np.float64] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Noise-free attenuation of pixels whose detector averages intensity, shape (..., 6).
+
+        ``-ln`` of the mean transmission of a pixel's samples. The exponential is convex, so that it is never
+        above :meth:`attenuation` of the mean density, and equals it where the samples are alike.
+
+        Parameters
+        ----------
+        areal_density_g_cm2
+            Fat, lean and bone mineral behind each sample, shape (..., samples, 3).
+        implants_g_cm2
+            Metal of implants, shape (..., samples).
+
+        Examples
+        --------
+        Half a pixel behind lead: it passes half the beam, ln 2, however thick the lead.
+
+        >>> pixel = Scanner().averaged_attenuation(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 500.0]]))
+        >>> print(f"{pixel[0]:.4f}")
+        0.6931
+        """
+        samples = self.attenuation(areal_density_g_cm2, implants_g_cm2)
+        return np.asarray(-np.log(np.exp(-samples).mean(axis=-2)))
+
     def scan(
         self,
         areal_density_g_cm2: npt.ArrayLike,
@@ -89,9 +115,12 @@ class Scanner:
     ) -> Scan:
         """Record a scan of maps of shape (rows, columns, 3), and of the metal in them.
 
-        A pixel that no photon reaches is recorded as if one had.
+        With an axis of samples, (rows, columns, samples, 3), a pixel's signal is the mean intensity of its
+        samples. A pixel that no photon reaches is recorded as if one had.
         """
-        attenuation = self.attenuation(areal_density_g_cm2, implants_g_cm2)
+        sampled = np.ndim(areal_density_g_cm2) == 4
+        attenuate = self.averaged_attenuation if sampled else self.attenuation
+        attenuation = attenuate(areal_density_g_cm2, implants_g_cm2)
         if self.photons is not None:
             counts = generator.poisson(self.photons * np.exp(-attenuation))
             attenuation = -np.log(np.maximum(counts, 1) / self.photons)

@@ -86,7 +86,8 @@ def fold(network: nn.Module, outputs: Sequence[str] | None = None) -> fx.GraphMo
     torch.fx.proxy.TraceError
         If the network decides by the values of its tensors, so that it has no fixed graph.
     """
-    graph = _Tracer().trace(network)
+    tracer = _Tracer()
+    graph = tracer.trace(network)
     folded = fx.GraphModule(network, graph)
     if outputs is not None:
         _choose(graph, outputs)
@@ -104,6 +105,9 @@ def fold(network: nn.Module, outputs: Sequence[str] | None = None) -> fx.GraphMo
             graph.erase_node(node)
     folded.delete_all_unused_submodules()
     folded.recompile()
+    # Both are parts of circles, and would hold all weights until Python's collector happens to come by.
+    folded.graph.owning_module = None
+    del tracer.root
     return folded
 
 

@@ -94,6 +94,10 @@ def finetune(
 ) -> FittedModel:
     """Train encoder and head; keep the epoch with the largest `score` on validation.
 
+    With `finetuning_patience` training ends after that many epochs without a better one; the schedule of the
+    learning rate stays that of all epochs. Beside the score, the epoch that is kept (`kept_epoch`) and how
+    many were trained (`epochs`) are told.
+
     Hyperparameters: `learning_rate` of the encoder's last stage, `layer_decay` (rate of each earlier stage
     relative to the next), `head_rate_factor` (of the head, relative to the last stage) and `batch_norm`:
     `frozen` keeps the statistics that came with the weights, `calibrated` those of the labelled train scans,
@@ -139,11 +143,12 @@ def finetune(
     recipe = Recipe(
         per_epoch * settings.finetuning_epochs, settings.finetuning_batch_size, warmup=0.15, clip_norm=2.0
     )
-    selection = Selection(evaluate, "mean_r2", "max", every=per_epoch)
-    scores = train(
+    selection = Selection(evaluate, "mean_r2", "max", every=per_epoch, patience=settings.finetuning_patience)
+    trained = train(
         context, regressor, groups, recipe, examples=len(scans), losses=losses, selection=selection
     )
-    return FittedModel(regressor, scores)
+    epochs = {"epochs": trained.steps / per_epoch, "kept_epoch": trained.kept_step / per_epoch}
+    return FittedModel(regressor, {**trained.scores, **epochs})
 
 
 def untrained_regressor(artifact: Artifact, data: LabelledScans, *, calibrate: bool = True) -> Regressor:

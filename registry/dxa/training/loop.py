@@ -132,12 +132,32 @@ class Selection:
         return sign * scores[self.metric] > sign * best[self.metric]
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Parameters
+    ----------
+    steps
+        How many were taken: fewer than the recipe's where patience ran out.
+    kept_step
+        After which one the weights were as they are kept.
+    scores
+        Of the kept weights; empty without a selection.
+    """
+
+    steps: int
+    kept_step: int
+    scores: Mapping[str, float]
+
+
 @dataclass
 class _Progress:
     step: int = 0
     first_loss: float = math.nan
     stale: int = 0
     best: dict[str, float] = field(default_factory=dict)
+    best_step: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -158,8 +178,8 @@ def train(
     examples: int,
     losses: Callable[[NDArray[np.int64]], Terms],
     selection: Selection | None = None,
-) -> dict[str, float]:
-    """Train `module` in place and return the scores of the weights that it is left with.
+) -> Trained:
+    """Train `module` in place; it is left with the weights that are kept.
 
     Parameters
     ----------
@@ -180,8 +200,8 @@ def train(
 
     Returns
     -------
-    dict[str, float]
-        Scores of the kept weights; empty without `selection`.
+    Trained
+        Length, and the scores of the kept weights.
 
     Raises
     ------
@@ -223,9 +243,10 @@ def train(
         if time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.step < recipe.steps:
             _save(context, module, optimizers, progress)
             saved, saved_step = time.monotonic(), progress.step
-    if selection:
-        module.load_state_dict(progress.best_weights)
-    return progress.best
+    if not selection:
+        return Trained(progress.step, progress.step, {})
+    module.load_state_dict(progress.best_weights)
+    return Trained(progress.step, progress.best_step, progress.best)
 
 
 def _optimizers(groups: Sequence[Group], recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -280,7 +301,7 @@ def _select(
     context.report(progress.step, steps, **{f"validation_{name}": value for name, value in scores.items()})
     if selection.better(scores, progress.best):
         progress.stale = 0
-        progress.best = scores
+        progress.best, progress.best_step = scores, progress.step
         progress.best_weights = copy.deepcopy(module.state_dict())
     else:
         progress.stale += 1
@@ -295,13 +316,9 @@ def _save(
     save_checkpoint(
         context.scratch,
         {
-            "step": progress.step,
-            "first_loss": progress.first_loss,
-            "stale": progress.stale,
+            **vars(progress),
             "module": module.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            "best": progress.best,
-            "best_weights": progress.best_weights,
         },
     )
 
@@ -315,4 +332,4 @@ def _resume(
     module.load_state_dict(state["module"])
     for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(kept)
-    return _Progress(state["step"], state["first_loss"], state["stale"], state["best"], state["best_weights"])
+    return _Progress(**{name: state[name] for name in vars(_Progress())})

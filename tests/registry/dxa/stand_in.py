@@ -73,7 +73,7 @@ def _phantoms(count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.ui
         density[..., 0] = 0.4 * fatness * tissue
         density[..., 1] = (1 - 0.4 * fatness) * tissue
         density[..., 2] = np.where(tissue > 0, bone, 0)
-    return sizes, Scanner().scan(densities, random).codes
+    return sizes, np.stack([Scanner().scan(one, random).codes for one in densities])
 
 
 def open_split(part: str, split: str) -> StandInSplit:

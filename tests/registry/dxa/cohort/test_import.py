@@ -16,13 +16,15 @@ from registry.dxa.bodycomp import committed_calibration, read_calibration
 from registry.dxa.bodycomp.calibration import write_calibration
 from registry.dxa.cohort.build import build_cohort
 from registry.dxa.cohort.commands import data
+from registry.dxa.cohort.defects import Findings
 from registry.dxa.cohort.dividing import divide_cohort
 from registry.dxa.cohort.importing import attach_calibration, import_cohort
+from registry.dxa.cohort.inspection import inspect_cohort, verify
 from registry.dxa.cohort.layout import read_layout
 from registry.dxa.cohort.measures import ANTHROPOMETRY, MEASURES
 from registry.dxa.cohort.meshes import read_mesh, write_meshes, write_ply
 from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification
-from registry.dxa.cohort.store import open_split, read_manifest, split_faces, verify
+from registry.dxa.cohort.store import open_split, read_manifest, split_faces
 from registry.dxa.domain import DxaDomain
 from registry.dxa.imaging.channels import CHANNELS
 
@@ -347,6 +349,43 @@ def test_ids_that_are_no_file_names_write_no_mesh(study: Path, tmp_path: Path) -
         list(write_meshes(open_split(tmp_path / "packed", "paired", "train"), tmp_path / "out"))
 
 
+def test_scans_for_pretraining_need_no_measures(study: Path, tmp_path: Path) -> None:
+    edit(study, 2, total_fat_kg=20.5)
+    import_cohort(study, tmp_path / "packed")
+    verify(tmp_path / "packed")
+    values = open_split(tmp_path / "packed", "pretraining", "train").measures(["total_fat_kg"])
+    assert np.isfinite(values).sum() == 1
+
+
+def test_defects_of_what_was_packed_are_listed(study: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    import_cohort(study, packed)
+    for name, array in (
+        ("vertices.npy", np.zeros((5, 12408, 3), np.float32)),
+        ("faces.npy", np.full((4, 3), 12408, np.int32)),
+        ("subjects.parquet", None),
+    ):
+        if array is None:
+            polars.read_parquet(packed / "paired/train" / name).drop("total_fat_kg").write_parquet(
+                packed / "paired/train" / name
+            )
+        else:
+            np.save(packed / "paired/train" / name, array)
+    findings = Findings()
+    inspect_cohort(packed, findings)
+    listed = "\n".join(defect.statement for defect in findings.defects)
+    for line in (
+        "paired/train/vertices.npy, row 5: '0.0': cm along z cannot be a body's length",
+        "paired/train/faces.npy: does not fit surfaces of 12408 vertices",
+        "paired/train/subjects.parquet, column 'total_fat_kg': is missing, other splits have it",
+    ):
+        assert line in listed
+    assert listed.count("altered") + listed.count("corrupt") == 3
+    (packed / "paired/test/faces.npy").write_bytes(b"not an array")
+    with pytest.raises(DataError, match="import the scans again"):
+        verify(packed)
+
+
 def test_a_suite_runs_on_what_was_imported(study: Path, tmp_path: Path) -> None:
     manifest = import_cohort(study, tmp_path / "packed")
     domain, table = DxaDomain(), {"kind": "imported", "folder": str(tmp_path / "packed")}
@@ -396,7 +435,7 @@ def test_a_calibration_travels_with_the_cohort_and_changes_its_fingerprint(
     divide_cohort(packed, tmp_path / "divided", split=1, fingerprint="a" * 64)
     assert verify(tmp_path / "divided").calibration == calibrated.calibration
     path.write_text("{}")
-    with pytest.raises(DataError, match="corrupt"):
+    with pytest.raises(DataError, match="altered"):
         verify(packed)
     path.unlink()
     with pytest.raises(DataError, match="agree"):

@@ -42,6 +42,15 @@ def test_missing_keys_are_named() -> None:
         CohortSpecification.read({"pretraining": COUNTS, "paired": COUNTS}, "cohort.toml")
 
 
+def test_an_option_at_its_default_leaves_the_fingerprint_alone() -> None:
+    plain = CohortSpecification.read(GOOD, "test")
+    said = CohortSpecification.read({**GOOD, "scanner": {"averaging": "density"}}, "test")
+    other = CohortSpecification.read({**GOOD, "scanner": {"averaging": "intensity"}}, "test")
+    assert plain.fingerprint() == said.fingerprint() != other.fingerprint()
+    with pytest.raises(InputError, match=r"'scanner\.averaging'"):
+        CohortSpecification.read({**GOOD, "scanner": {"averaging": "counts"}}, "test")
+
+
 def test_counts_and_fractions() -> None:
     assert PartSpecification(scans=100).counts() == {"train": 80, "validation": 10, "test": 10}
     assert PartSpecification(scans=100, fractions=(0.5, 0.2, 0.3)).counts() == {

@@ -16,10 +16,11 @@ import pytest
 from registry.contracts import DataError
 from registry.dxa.cohort import build as build_module
 from registry.dxa.cohort.build import build_cohort
+from registry.dxa.cohort.inspection import verify
 from registry.dxa.cohort.manifest import file_record, read_manifest
 from registry.dxa.cohort.measures import ANTHROPOMETRY, MEASURES
 from registry.dxa.cohort.specification import CohortSpecification
-from registry.dxa.cohort.store import open_split, verify
+from registry.dxa.cohort.store import open_split
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -187,7 +188,7 @@ def test_a_wrong_type_and_a_pickle_are_refused(own_cohort: Path) -> None:
         verify(own_cohort)
     np.save(own_cohort / name, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     _rewrite_record(own_cohort, name)
-    with pytest.raises(DataError, match=r"scans\.npy cannot be read"):
+    with pytest.raises(DataError, match=r"scans\.npy: cannot be read"):
         verify(own_cohort)
 
 

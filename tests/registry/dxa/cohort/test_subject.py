@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+import trimesh
 
 from registry.dxa.cohort.bodies import body_model
 from registry.dxa.cohort.composition import DXA_POINTS, MEAN_MUSCLE, bone_mineral_g, fat_fraction
 from registry.dxa.cohort.measures import ANTHROPOMETRY, COMPOSITION, MEASURES
-from registry.dxa.cohort.phenotypes import Phenotypes
+from registry.dxa.cohort.phenotypes import Phenotypes, shape_coefficients
 from registry.dxa.cohort.rig import REGIONS
+from registry.dxa.cohort.sources import ShapeVariation
 from registry.dxa.cohort.specification import CohortSpecification, Sex
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.subject import Patient, simulate_patient
+from registry.dxa.cohort.variation import sample_local_shape
 from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
 from registry.dxa.imaging.scanner import Scanner
@@ -149,10 +153,58 @@ def test_left_is_not_a_copy_of_right(patients: list[Patient]) -> None:
         assert difference.max() < 0.20
 
 
-def test_the_distilled_model_is_symmetric() -> None:
+def test_the_distilled_model_parts_what_is_symmetric_from_what_is_not() -> None:
     model = body_model()
-    mean = model.mean_body.vertices_cm
-    np.testing.assert_allclose(mean[model.mirror] * [-1, 1, 1], mean, atol=1e-9)
+
+    def image(points: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        return np.asarray(points[..., model.mirror_points, :] * [-1, 1, 1])
+
+    np.testing.assert_array_equal(model.mirror_points[model.mirror_points], np.arange(len(model.mean_cm)))
+    np.testing.assert_allclose(image(model.mean_cm), model.mean_cm, atol=1e-9)
+    basis = model.basis_cm.reshape(model.rank, -1, 3)
+    symmetric, asymmetric = basis[: model.symmetric_rank], basis[model.symmetric_rank :]
+    assert len(symmetric) == 128
+    assert 0 < len(asymmetric) < 16
+    np.testing.assert_array_equal(image(symmetric), symmetric)
+    np.testing.assert_array_equal(image(asymmetric), -asymmetric)
+
+
+@pytest.mark.parametrize(
+    ("phenotypes", "vertices_mm", "joints_mm"),
+    [
+        (Phenotypes("female", 7.0, 0.5, 0.5, 0.5, 0.5, (0.2, 0.3, 0.5)), 0.023, 1.262),
+        (Phenotypes("male", 35.0, 0.5, 0.5, 0.5, 0.5, (0.2, 0.3, 0.5)), 0.0, 2.123),
+        (Phenotypes("female", 80.0, 0.2, 1.0, 0.95, 0.5, (0.2, 0.3, 0.5)), 0.929, 2.713),
+        (Phenotypes("male", 80.0, 0.2, 1.0, 0.95, 0.5, (0.2, 0.3, 0.5)), 2.896, 0.272),
+    ],
+)
+def test_the_sides_of_a_body_differ_as_in_the_parametric_model(
+    phenotypes: Phenotypes, vertices_mm: float, joints_mm: float
+) -> None:
+    """Figures of anny 0.6.2 itself: largest distance of a point from its mean with its mirror image."""
+    model = body_model()
+    coefficients = shape_coefficients(model, phenotypes)
+    even = coefficients.copy()
+    even[model.symmetric_rank :] = 0.0
+    body, symmetric = model.rest(coefficients), model.rest(even)
+    for ours, others, expected in (
+        (body.vertices_cm, symmetric.vertices_cm, vertices_mm),
+        (body.joints_cm, symmetric.joints_cm, joints_mm),
+    ):
+        assert 10 * np.linalg.norm(ours - others, axis=1).max() == pytest.approx(expected, abs=2e-3)
+    mean = (body.vertices_cm + body.vertices_cm[model.mirror] * [-1, 1, 1]) / 2
+    np.testing.assert_allclose(mean, symmetric.vertices_cm, atol=1e-5)
+    mesh = trimesh.Trimesh(body.vertices_cm, model.faces, process=False)
+    assert mesh.is_watertight
+    assert mesh.is_winding_consistent
+    assert mesh.volume == pytest.approx(symmetric.volume_cm3(model.faces), rel=1e-3)
+
+
+def test_own_shape_leaves_the_differences_between_the_sides_alone() -> None:
+    model = body_model()
+    local = sample_local_shape(model, ShapeVariation(), "male", np.random.default_rng(1))
+    assert np.count_nonzero(local.coefficients[: model.symmetric_rank]) == 128 - ShapeVariation().basis_first
+    assert not local.coefficients[model.symmetric_rank :].any()
 
 
 @pytest.mark.slow

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from registry.dxa.imaging.attenuation import (
     FILTER_LAYERS,
@@ -108,6 +111,51 @@ def test_phases_add_a_positive_amount_that_only_hardening_changes() -> None:
         assert (np.ptp(added, axis=0) / added.mean(axis=0) < hardening).all()
     mono = Scanner(photons=None, mode="monochromatic").attenuation(maps).reshape(3, 3, 2)
     np.testing.assert_allclose(np.ptp(mono[:, 1:] - mono[:, :1], axis=0), 0.0, atol=1e-12)
+
+
+def test_a_pixel_half_covered_passes_the_mean_of_both_halves() -> None:
+    # Beer and Lambert for one energy; -ln((1 + exp(-mu s)) / 2) on top of what the filter takes.
+    depth = 14.0
+    pixel = np.array([[0.0, 0.0, 0.0], [0.0, depth, 0.0]])
+    found = Scanner(photons=None, mode="monochromatic").averaged_attenuation(pixel).reshape(3, 2)
+    for position, name in enumerate(("hi", "lo")):
+        energy = MONOCHROMATIC_KEV[name]
+        mu = mass_attenuation("muscle", energy)[0]
+        covered = -np.log((1.0 + np.exp(-mu * depth)) / 2.0)
+        for phase, layers in enumerate(FILTER_LAYERS.values()):
+            filtered = sum(mass_attenuation(material, energy)[0] * density for material, density in layers)
+            assert found[phase, position] == pytest.approx(filtered + covered, rel=1e-12)
+        assert covered < mu * depth / 2  # what the mean density would take
+
+
+def test_metal_over_a_share_of_a_pixel_lets_the_rest_pass() -> None:
+    for covered in range(8):
+        metal = np.where(np.arange(8) < covered, 500.0, 0.0)
+        found = Scanner(photons=None).averaged_attenuation(np.zeros((8, 3)), metal)
+        assert found[0] == pytest.approx(-np.log(1 - covered / 8), abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float64, (4, 8, 3), elements=st.floats(0.0, 30.0)))
+def test_mean_intensity_never_attenuates_more_than_mean_density(samples: np.ndarray) -> None:
+    # Jensen's inequality, for every channel.
+    scanner = Scanner(photons=None)
+    averaged, of_the_mean = scanner.averaged_attenuation(samples), scanner.attenuation(samples.mean(axis=1))
+    assert (averaged <= of_the_mean + 1e-9).all()
+    alike = np.repeat(samples[:, :1], 8, axis=1)
+    np.testing.assert_allclose(
+        scanner.averaged_attenuation(alike), scanner.attenuation(samples[:, 0]), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_a_scan_of_equal_samples_is_that_of_their_density() -> None:
+    maps = np.random.default_rng(1).uniform(0.0, 15.0, (4, 5, 3))
+    samples, metal = np.repeat(maps[:, :, None], 8, axis=2), np.full((4, 5), 0.2)
+    one = Scanner().scan(maps, np.random.default_rng(0), implants_g_cm2=metal)
+    other = Scanner().scan(
+        samples, np.random.default_rng(0), implants_g_cm2=np.repeat(metal[..., None], 8, axis=2)
+    )
+    assert np.abs(one.codes.astype(int) - other.codes).max() <= 1
 
 
 def test_poisson_noise_has_its_variance() -> None:

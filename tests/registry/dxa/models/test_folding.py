@@ -1,4 +1,6 @@
 import copy
+import gc
+import weakref
 
 import pytest
 import timm
@@ -44,6 +46,18 @@ def test_a_folded_network_has_the_values_and_gradients_of_the_layers(name):
     assert set(found) == set(wanted)
     for key, gradient in wanted.items():
         torch.testing.assert_close(found[key], gradient, rtol=1e-8, atol=1e-8 * float(gradient.abs().max()))
+
+
+def test_the_weights_of_a_folded_network_go_when_it_goes():
+    gc.disable()  # a worker would hold them until Python looks for circles
+    try:
+        plain = timm.create_model("resnet18", features_only=True).eval()
+        folded = fold(plain)
+        weights = [weakref.ref(weight) for weight in plain.parameters()]
+        del plain, folded
+        assert not [one for one in weights if one() is not None]
+    finally:
+        gc.enable()
 
 
 def test_where_statistics_follow_the_batches_nothing_is_folded():

@@ -13,6 +13,7 @@ from registry.dxa.training.loop import (
     Group,
     Recipe,
     Selection,
+    Trained,
     batch_indices,
     train,
 )
@@ -42,7 +43,7 @@ def fit(context, *, scale=1.0, selection=None):
     torch.manual_seed(1)
     module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
     chosen = selection(module) if selection else None
-    scores = train(
+    trained = train(
         context,
         module,
         [Group(list(module.parameters()), 1e-2)],
@@ -51,7 +52,7 @@ def fit(context, *, scale=1.0, selection=None):
         losses=lambda indices: {"square": scale * module(INPUTS[indices]).square().mean()},
         selection=chosen,
     )
-    return {name: value.clone() for name, value in module.state_dict().items()}, scores
+    return {name: value.clone() for name, value in module.state_dict().items()}, trained
 
 
 def same(one, other):
@@ -106,8 +107,8 @@ def test_selection_ends_with_the_weights_that_scored_best(tmp_path):
 
         return Selection(evaluate, "score", "max", every=4)
 
-    weights, scores = fit(trial(tmp_path), selection=selection)
-    assert scores == {"score": 3.0}
+    weights, trained = fit(trial(tmp_path), selection=selection)
+    assert trained == Trained(steps=12, kept_step=8, scores={"score": 3.0})
     assert same(weights, seen[1])
     assert not same(weights, seen[2])
 
@@ -123,7 +124,7 @@ def test_the_best_weights_survive_an_interruption(tmp_path, saves_every_step):
             selection=selection([2.0, 1.0]),
         )
     resumed, again = fit(trial(tmp_path / "cut"), selection=selection([5.0, 6.0]))
-    assert best == again == {"score": 1.0}
+    assert best == again == Trained(steps=12, kept_step=6, scores={"score": 1.0})
     assert same(whole, resumed)
 
 
@@ -166,7 +167,7 @@ def test_training_ends_after_evaluations_without_a_better_score(tmp_path, patien
 
     _, kept = fit(trial(tmp_path), selection=selection)
     assert len(seen) == evaluations
-    assert kept == {"score": 3.0}
+    assert kept == Trained(steps=2 * evaluations, kept_step=4, scores={"score": 3.0})
 
 
 def test_every_term_is_reported_on_its_own(tmp_path):

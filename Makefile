@@ -7,7 +7,7 @@ STUDY  ?= study
 # numerical libraries take one thread per process; the harness starts several processes
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run study test test-slow check benchmark benchmark-cohort docs install install-test clean help
+.PHONY: run study test test-slow test-paper check benchmark benchmark-cohort docs install install-test clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -24,6 +24,9 @@ test: install-test  ## install with the test extra and run the tests
 
 test-slow: install-test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu and not kaolin"
+
+test-paper: install-test  ## the suite `paper` with its networks and sizes on a small cohort (minutes, 8 GB)
+	$(BIN)/python -m pytest -m slow tests/test_paper_suite.py
 
 check: install-test  ## lint, types, layers
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from harness.request import Request
 from harness.results import RunFolder
 from harness.run import prepare
 from harness.specs import Stage
+from harness.throughput import Estimate, Throughput, estimate
 from harness.timings import read_timings
 from harness.work import work_of
 from registry.contracts import InputError
@@ -57,6 +58,8 @@ class Outlook:
 
     Parameters
     ----------
+    estimate
+        Of the trials without a price, by stated throughput where some was given.
     evidence
         Per task, what the seeds can say.
     warnings
@@ -73,6 +76,7 @@ class Outlook:
     cells: list[CellOutlook]
     trials: list[TrialOutlook]
     price: Price
+    estimate: Estimate | None
     evidence: list[TaskEvidence]
     warnings: list[str]
     caveats: list[str]
@@ -80,13 +84,21 @@ class Outlook:
 
 
 @paused_collector()
-def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int | None = None) -> Outlook:
+def look_ahead(
+    request: Request,
+    *,
+    cluster: Cluster | None = None,
+    slots: int | None = None,
+    throughput: Throughput | None = None,
+) -> Outlook:
     """Plan a request against what its run folder and the cache hold; writes nothing.
 
     Parameters
     ----------
     cluster, slots
         Where the work would be done, or how many trials at once; on this machine unless given.
+    throughput
+        What somebody states about trials that were never timed here.
 
     Raises
     ------
@@ -109,17 +121,16 @@ def look_ahead(request: Request, *, cluster: Cluster | None = None, slots: int |
     at_once, too_large = _slots(plan, cluster, slots)
     counts: Counter[TrialState] = Counter(trial.state for trial in trials)
     counts["to run"] += unselected.total()
+    work = work_of(plan, policy, timed=bool(timings))
+    price = price_of(work, timings, slots=at_once)
     return Outlook(
         suite=plan.suite.name,
         cohort=prepared.cohort.fingerprint,
         counts={state: counts[state] for state in STATES},
         cells=_cells(plan, policy, states, unselected),
         trials=trials,
-        price=price_of(
-            work_of(plan, policy, timed=bool(timings)),
-            timings,
-            slots=at_once,
-        ),
+        price=price,
+        estimate=estimate(throughput, work, price.unknown, slots=at_once) if throughput else None,
         evidence=evidence,
         warnings=[*too_large, *warnings_of(evidence)],
         caveats=caveats(plan),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +18,7 @@ from harness.evidence import TaskEvidence, counted
 from harness.outlook import STATES, CellOutlook, Outlook, look_ahead
 from harness.price import Price, parse_cluster
 from harness.progress import duration
+from harness.throughput import Estimate, read_throughput
 
 #: From so many cells on they are plain lines: drawing a table of 10,000 takes longer than planning it.
 MANY_CELLS = 500
@@ -34,8 +37,21 @@ MANY_CELLS = 500
     is_flag=True,
     help="First run the beginning of one trial of each kind whose time is not known; nothing of it is kept.",
 )
+@click.option(
+    "--throughput",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file that states what trials take elsewhere, and its source: an estimate, never a price.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable: every cell and every trial.")
-def plan(cluster: str | None, slots: int | None, calibrate: bool, as_json: bool, **what: Any) -> None:
+def plan(
+    cluster: str | None,
+    slots: int | None,
+    calibrate: bool,
+    throughput: Path | None,
+    as_json: bool,
+    **what: Any,
+) -> None:
     r"""Show what a suite would run, what that costs and what it can prove.
 
     Every cell with its trials: done, cached, to run, blocked, or N/A with its reason. Final trials that
@@ -47,6 +63,7 @@ def plan(cluster: str | None, slots: int | None, calibrate: bool, as_json: bool,
       harness plan --suite quick
       harness plan --suite quick --calibrate
       harness plan --suite mine.toml --plugin my_strategy.py --cluster cpus=64,gpus=8 --json
+      harness plan --suite paper --cluster cpus=32,gpus=8 --throughput our_gpu.toml
     """
     request = request_from(**what)
     place = parse_cluster(cluster) if cluster is not None else None
@@ -54,7 +71,8 @@ def plan(cluster: str | None, slots: int | None, calibrate: bool, as_json: bool,
         from harness.calibration import calibrate as time_beginnings  # noqa: PLC0415 - runs trials
 
         time_beginnings(request, say=lambda text: click.echo(text, err=True))
-    outlook = look_ahead(request, cluster=place, slots=slots)
+    stated = read_throughput(throughput) if throughput is not None else None
+    outlook = look_ahead(request, cluster=place, slots=slots, throughput=stated)
     if as_json:
         click.echo(json.dumps(outlook, default=vars, ensure_ascii=False))  # unindented: json's fast path
     else:
@@ -102,7 +120,7 @@ def _counts(line: CellOutlook) -> list[str]:
 
 def _print(console: Console, outlook: Outlook) -> None:
     print_cells(console, outlook)
-    for words in _price_in_words(outlook.price):
+    for words in [*_price_in_words(outlook.price), *_estimate_in_words(outlook.estimate)]:
         _say(console, words)
     for one in outlook.evidence:
         _say(console, _evidence_in_words(one))
@@ -123,21 +141,40 @@ def _price_in_words(price: Price) -> list[str]:
         return []
     lines = []
     if price.priced:
-        gpus = f", {price.gpu_hours:.2f} GPU hours" if price.gpu_hours else ""
         basis = [f"{price.measured} timed trials"] if price.measured else []
         basis += [f"{price.extrapolated} kinds extrapolated from a beginning"] if price.extrapolated else []
         lines.append(
-            f"price of {price.priced} of {price.trials} trials: {price.cpu_hours:.2f} CPU hours{gpus}, "
-            f"{duration(3600 * price.wall_hours)} at least with {_slots(price)} trials at once; "
-            f"from {' and '.join(basis)}"
+            f"price of {price.priced} of {price.trials} trials: {_amount(price)}; from {' and '.join(basis)}"
         )
     if price.unknown:
-        shown = ", ".join(price.unknown[:6]) + (", ..." if len(price.unknown) > 6 else "")
         lines.append(
             f"price unknown for {price.trials - price.priced} trials, none of whose kind was timed here: "
-            f"{shown} (--calibrate runs their beginnings)"
+            f"{_some(price.unknown)} (--calibrate runs their beginnings)"
         )
     return lines
+
+
+def _estimate_in_words(estimate: Estimate | None) -> list[str]:
+    if estimate is None or not estimate.price.trials:
+        return []
+    price = estimate.price
+    lines = [
+        f"estimate for {price.priced} of these trials, not measured here: {_amount(price)}; from stated "
+        f"throughput, {estimate.source}"
+    ]
+    if price.unknown:
+        lines.append(f"nothing stated for {price.trials - price.priced} trials: {_some(price.unknown)}")
+    return lines
+
+
+def _amount(price: Price) -> str:
+    gpus = f", {price.gpu_hours:.2f} GPU hours" if price.gpu_hours else ""
+    at_least = duration(3600 * price.wall_hours)
+    return f"{price.cpu_hours:.2f} CPU hours{gpus}, {at_least} at least with {_slots(price)} trials at once"
+
+
+def _some(kinds: Sequence[str]) -> str:
+    return ", ".join(kinds[:6]) + (", ..." if len(kinds) > 6 else "")
 
 
 def _slots(price: Price) -> str:

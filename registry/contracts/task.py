@@ -111,7 +111,7 @@ class Task(abc.ABC):
     """What is learned from initial weights and how it is judged.
 
     Required: `fit`, `predict`, `layouts`. Optional: `space`, `applies`, `fit_baseline`,
-    `predict_baseline`, `exhibits`, `keep`.
+    `predict_baseline`, `exhibits`; `keep` and `restore` together, for models that outlive their run.
     """
 
     card: ClassVar[TaskCard]
@@ -157,6 +157,19 @@ class Task(abc.ABC):
         Asked for final models where a run keeps them (`harness run-all --keep-models`).
         """
         return None
+
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        """The model that `keep` handed out, built again so that `predict` can read it.
+
+        Its validation scores may be left empty. `harness predict` then gives files of new people to
+        `predict`, as a split whose targets are NaN; it opens no cohort.
+
+        Raises
+        ------
+        NotImplementedError
+            If the task does not say how.
+        """
+        raise NotImplementedError(f"task {self.card.name!r} does not say how a kept model is built again")
 
     def exhibits(self, context: TrialContext, model: FittedModel, split: Any) -> Sequence[Exhibit]:
         """Pictures of a few test scans, the same scans for every arm."""

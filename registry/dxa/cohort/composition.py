@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from registry.dxa.cohort.bodies import Array, Body, BodyModel
 from registry.dxa.cohort.implants import implant_map
-from registry.dxa.cohort.individual import Individual
+from registry.dxa.cohort.individual import FAT_SEGMENTS, Individual
 from registry.dxa.cohort.organs import air_chords_cm
 from registry.dxa.cohort.phenotypes import Phenotypes
 from registry.dxa.cohort.projection import thickness_and_cover, thickness_map
@@ -27,7 +27,7 @@ from registry.dxa.cohort.rig import (
     surface_regions,
 )
 from registry.dxa.cohort.skeleton import MINERAL_SHARES, REFERENCE_STATURE_CM, skeleton_maps
-from registry.dxa.cohort.specification import CohortSpecification
+from registry.dxa.cohort.specification import CohortSpecification, Sex
 from registry.dxa.imaging.geometry import GRID, Grid
 
 # Densities in g/cm3 and the lipid shares by mass; ICRP Publication 89 gives similar ones (unverified).
@@ -38,13 +38,25 @@ LEAN_DENSITY = 1.06
 MINERAL_DENSITY = 3.16
 # Half a pixel of blur, standard deviation in rows and columns.
 POINT_SPREAD_PIXELS = (0.45, 0.8)
-ADULT_YEARS = 16.0
+# Equations for body fat change from children's to adults' over these years. In percent points, what the
+# equations lack to the mean fat of adults in the American survey of 1999-2004 (Li et al. 2009).
+GROWING_YEARS = (12.0, 20.0)
+DXA_POINTS = 4.1
+# Muscular bodies have less fat than others of the same body mass index: percent points from the least to the
+# most muscular (ours), and the muscle that adults of the body model have on average.
+MUSCLE_POINTS = 8.0
+MEAN_MUSCLE: dict[Sex, float] = {"female": 0.27, "male": 0.44}
 # The share of the body's thickness that air may take.
 LARGEST_AIR_SHARE = 0.75
 # The share of the lean tissue that visceral fat may take the place of, and steps that look for its extent.
 LARGEST_VISCERAL_SHARE = 0.6
 VISCERAL_STEPS = 8
 LOWER_TRUNK_BONES = ("root", "pelvis", "spine05", "spine04")
+# Depth of the fat on trunk, arms and legs over that of a layer equally deep in proportion to the radius.
+DEPOT_DEPTHS: dict[Sex, dict[str, float]] = {
+    "female": {"trunk": 0.92, "arms": 1.28, "legs": 1.19},
+    "male": {"trunk": 1.05, "arms": 0.93, "legs": 1.05},
+}
 LIMB_BONES = {"upper_arm": "upperarm", "forearm": "lowerarm", "thigh": "upperleg", "calf": "lowerleg"}
 # Standard deviations in pixels of texture along rows and columns, fine and coarse, and their shares of it.
 TEXTURE_SCALES = (((1.2, 2.4), 0.75), ((3.5, 7.0), 0.66))
@@ -111,16 +123,20 @@ class Composition:
 def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float) -> float:
     """Predicted share of fat in body mass.
 
-    Deurenberg, Weststrate and Seidell (1991): adults ``1.20 BMI + 0.23 age - 10.8 male - 5.4``, children
-    ``1.51 BMI - 0.70 age - 3.6 male + 1.4`` percent. Muscular bodies of the same BMI have less (our term),
-    and the result is bent into 7 to 52 %.
+    Adults from 20 years on follow Gallagher et al. (2000), children up to 12 Deurenberg, Weststrate and
+    Seidell (1991), those between a mean of both::
+
+        adults    64.5 - 848 / BMI + 0.079 age - 16.4 male + 0.05 male age + 39.0 male / BMI
+        children  1.51 BMI - 0.70 age - 3.6 male + 1.4
+
+    Both were fitted to other methods than the scanner's, which finds ``DXA_POINTS`` more. Muscular bodies of
+    the same BMI have less, and the result is bent into 7 to 52 %.
     """
     male, age = float(phenotypes.sex == "male"), phenotypes.age_years
-    if age >= ADULT_YEARS:
-        percent = 1.20 * bmi_kg_m2 + 0.23 * age - 10.8 * male - 5.4
-    else:
-        percent = 1.51 * bmi_kg_m2 - 0.70 * age - 3.6 * male + 1.4
-    percent += percent_points - 14.0 * (phenotypes.muscle - 0.5)
+    adult = 64.5 - 848.0 / bmi_kg_m2 + 0.079 * age + male * (-16.4 + 0.05 * age + 39.0 / bmi_kg_m2)
+    child = 1.51 * bmi_kg_m2 - 0.70 * age - 3.6 * male + 1.4
+    percent = DXA_POINTS + float(np.interp(age, GROWING_YEARS, (child, adult)))
+    percent += percent_points - MUSCLE_POINTS * (phenotypes.muscle - MEAN_MUSCLE[phenotypes.sex])
     return _softly_limited(percent, 7.0, 52.0) / 100.0
 
 
@@ -137,7 +153,7 @@ def bone_mineral_g(phenotypes: Phenotypes, stature_cm: float, volume_l: float, f
     of stature and size and the decline after 50 years are plausible, not fitted to data.
     """
     male = phenotypes.sex == "male"
-    reference_g, stature, volume = (2680.0, 176.0, 80.0) if male else (2250.0, 163.0, 68.0)
+    reference_g, stature, volume = (2680.0, 176.0, 87.0) if male else (2220.0, 163.0, 74.0)
     mineral = reference_g * (stature_cm / stature) ** 2.6 * (volume_l / volume) ** 0.25
     if phenotypes.age_years < 18:
         mineral *= 0.86
@@ -266,13 +282,11 @@ def _inner_surface(specimen: Specimen, bmi_kg_m2: float, mineral_g: float, hollo
 
 def _fat_depths(model: BodyModel, phenotypes: Phenotypes, individual: Individual) -> Array:
     """Relative depth of the fat over each bone: men carry it on the trunk, women on the limbs."""
-    male = phenotypes.sex == "male"
-    trunk, limb = (1.05, 0.85) if male else (0.92, 1.15)
-    factor = individual.fat_segment_factors
-    depth = np.full(len(model.bone_names), trunk * factor["upper_trunk"])
-    depth[bones_starting_with(model, *LOWER_TRUNK_BONES)] = trunk * factor["lower_trunk"]
+    depot, factor = DEPOT_DEPTHS[phenotypes.sex], individual.fat_segment_factors
+    depth = np.full(len(model.bone_names), depot["trunk"] * factor["upper_trunk"])
+    depth[bones_starting_with(model, *LOWER_TRUNK_BONES)] = depot["trunk"] * factor["lower_trunk"]
     for segment, bones in LIMB_BONES.items():
-        depth[bones_starting_with(model, bones)] = limb * factor[segment]
+        depth[bones_starting_with(model, bones)] = depot[FAT_SEGMENTS[segment]] * factor[segment]
     depth[bones_starting_with(model, *HAND_BONES, *FOOT_BONES)] = 0.4
     depth[bones_starting_with(model, "head", "neck03", "eye")] = 0.45
     return depth

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from jinja2 import Environment
 
-from registry.dxa.cohort.manifest import write_atomically
+from registry.dxa.cohort.charts import distribution_svg
+from registry.dxa.cohort.manifest import Manifest, write_atomically
 from registry.dxa.cohort.overview import (
     QUANTITIES,
     CohortOverview,
@@ -20,14 +19,8 @@ from registry.dxa.cohort.overview import (
     spread_examples,
     with_fat_percent,
 )
-from registry.dxa.cohort.pictures import Picture, saturated, scan_pictures
-from registry.dxa.cohort.specification import SPLITS
+from registry.dxa.cohort.pictures import R_WINDOW, Picture, ramp_css, saturated, scan_pictures
 from registry.dxa.cohort.store import open_split
-
-# Colours that stay apart for most kinds of colour vision, on white and on black.
-SPLIT_COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#aa3377"}
-BINS = 16
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 330, 190, 34, 24
 
 
 @dataclass(frozen=True)
@@ -84,9 +77,27 @@ def write_page(folder: Path, output: Path, *, examples: int = 6) -> None:
         title=overview.manifest.origin.title if overview.manifest.origin else "Simulated cohort",
         parts=parts,
         quantities=[label for _, label in QUANTITIES],
-        colours=SPLIT_COLOURS,
+        beam=_beam(overview.manifest),
+        ramp=ramp_css(),
+        r_window=R_WINDOW,
     )
     write_atomically(output, text.encode("utf-8"))
+
+
+def _beam(manifest: Manifest) -> str:
+    """What made the channels, as far as it was declared."""
+    kilovolts = {"high": {140.0}, "low": {100.0}}
+    if manifest.origin is not None:
+        channels = manifest.origin.declaration["scanner"]["channels"]
+        kilovolts = {
+            energy: {c["kilovolts"] for c in channels if c["energy"] == energy and c.get("kilovolts")}
+            for energy in ("high", "low")
+        }
+    named = [
+        f"{energy} energy {' and '.join(f'{value:g}' for value in sorted(values)) or 'of undeclared'} kVp"
+        for energy, values in kilovolts.items()
+    ]
+    return f"Beams: {named[0]}, {named[1]}; behind the air, bone and tissue segments of the filter drum"
 
 
 def _examples(folder: Path, part: str, count: int) -> list[Example]:
@@ -139,47 +150,5 @@ def _histograms(overview: CohortOverview, part: str) -> list[Histogram]:
                 f"{np.percentile(own, 95):.1f}"
                 for split, own in values.items()
             )
-            result.append(Histogram(label, words, _histogram(label, values)))
+            result.append(Histogram(label, words, distribution_svg(label, values)))
     return result
-
-
-def _histogram(label: str, values: dict[str, npt.NDArray[np.float64]]) -> str:
-    """Shares of each split by bin, as steps; sizes differ, so shares are drawn and not counts."""
-    everything = np.concatenate(list(values.values()))
-    edges = np.linspace(everything.min(), everything.max() + 1e-9, BINS + 1)
-    shares = {split: np.histogram(own, edges)[0] / len(own) for split, own in values.items()}
-    top = max(float(share.max()) for share in shares.values())
-    right, low = _WIDTH - 8, _HEIGHT - _BOTTOM
-
-    def x(value: float) -> float:
-        return float(_LEFT + (value - edges[0]) / (edges[-1] - edges[0]) * (right - _LEFT))
-
-    def y(share: float) -> float:
-        return float(low - share / top * (low - 12))
-
-    lines = [
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">',
-        f'<line x1="{_LEFT}" y1="{low}" x2="{right}" y2="{low}" stroke="currentColor"/>',
-    ]
-    for tick in _ticks(float(edges[0]), float(edges[-1])):
-        lines.append(f'<text x="{x(tick):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{tick:g}</text>')
-    lines.append(f'<text x="{_LEFT - 4}" y="{y(top) + 4:.1f}" text-anchor="end">{100 * top:.0f} %</text>')
-    for split in SPLITS:
-        if split not in shares:
-            continue
-        path = f"M{x(edges[0]):.1f},{y(0):.1f}"
-        for share, start, end in zip(shares[split], edges[:-1], edges[1:], strict=True):
-            path += f"L{x(start):.1f},{y(share):.1f}L{x(end):.1f},{y(share):.1f}"
-        colour = SPLIT_COLOURS[split]
-        fill = 'fill-opacity="0.18" ' if split == "train" else 'fill-opacity="0" '
-        lines.append(
-            f'<path d="{path}L{x(edges[-1]):.1f},{y(0):.1f}" fill="{colour}" {fill}stroke="{colour}" '
-            'stroke-width="2"/>'
-        )
-    return "".join([*lines, "</svg>"])
-
-
-def _ticks(low: float, high: float, wanted: int = 5) -> Sequence[float]:
-    step = 10.0 ** np.floor(np.log10(max(high - low, 1e-9) / wanted))
-    step = next(step * factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= wanted)
-    return [float(tick) for tick in np.arange(np.ceil(low / step) * step, high, step)]

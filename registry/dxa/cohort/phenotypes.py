@@ -23,11 +23,19 @@ VARIATIONS: dict[str, int] = {
     "firmness": 3,
 }
 AGE_ANCHORS = np.linspace(-1 / 3, 1.0, VARIATIONS["age"])
-# Beta distribution of weight, wider than the model's own, so that lean and obese bodies exist (BMI 16 to 45).
-WEIGHT_SHAPE = (2.0, 2.2)
-# The body model ends at 1; beyond it the shapes are continued in a straight line.
-MAXIMUM_WEIGHT = {"child": 1.2, "adult": 1.45}
-ADULT_YEARS = 18.0
+# Weight on the model's scale is beta distributed between 0 and its maximum, wider than the model's own, so
+# that lean and obese bodies exist (BMI 16 to 45). The model ends at 1; beyond it the shapes are continued in
+# a straight line. Means by age and sex and standard deviations were set so that those of body mass index come
+# near published ones of Americans in 1999-2004 (docs/cohort.md names them).
+WEIGHT_YEARS = (6.0, 12.0, 18.0, 30.0, 50.0, 70.0, 85.0)
+MEAN_WEIGHT: dict[Sex, tuple[float, ...]] = {
+    "female": (0.66, 0.86, 0.96, 1.12, 1.18, 1.12, 0.95),
+    "male": (0.40, 0.48, 0.56, 0.86, 1.06, 1.08, 0.80),
+}
+MAXIMUM_WEIGHT = 1.7
+# Standard deviation of children up to 12 and of adults from 18 years on.
+WEIGHT_SD_YEARS = (12.0, 18.0)
+WEIGHT_SD: dict[Sex, tuple[float, float]] = {"female": (0.31, 0.33), "male": (0.31, 0.38)}
 
 
 @dataclass(frozen=True)
@@ -72,12 +80,19 @@ def sample_phenotypes(
         sex=sex,
         age_years=age_years,
         height=conditional("height"),
-        weight=MAXIMUM_WEIGHT["adult" if age_years >= ADULT_YEARS else "child"]
-        * float(generator.beta(*WEIGHT_SHAPE)),
+        weight=sample_weight(sex, age_years, generator),
         muscle=conditional("muscle"),
         proportions=conditional("proportions"),
         ancestry=(float(shares[0]), float(shares[1]), float(shares[2])),
     )
+
+
+def sample_weight(sex: Sex, age_years: float, generator: np.random.Generator) -> float:
+    """Draw the weight of a body on the model's scale, from 0 to ``MAXIMUM_WEIGHT``."""
+    mean = float(np.interp(age_years, WEIGHT_YEARS, MEAN_WEIGHT[sex])) / MAXIMUM_WEIGHT
+    spread = float(np.interp(age_years, WEIGHT_SD_YEARS, WEIGHT_SD[sex])) / MAXIMUM_WEIGHT
+    concentration = mean * (1.0 - mean) / spread**2 - 1.0
+    return MAXIMUM_WEIGHT * float(generator.beta(mean * concentration, (1.0 - mean) * concentration))
 
 
 def shape_coefficients(model: BodyModel, phenotypes: Phenotypes) -> Array:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE, decode
+from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE, OFFSET_COUNTS, decode
 from registry.dxa.imaging.r_image import r_image
 
 Array = npt.NDArray[np.float64]
@@ -18,8 +18,8 @@ Array = npt.NDArray[np.float64]
 AIR_NEPERS = 0.06
 # R-values of the darkest and the brightest pixel.
 R_WINDOW = (1.10, 1.55)
-# g/cm2 shown as the brightest pixel, of fat, lean tissue and bone mineral.
-MAP_WHITE_G_CM2 = (10.0, 25.0, 2.0)
+# The share of a map's pixels that may be brighter than white, in percent of its body.
+_BRIGHTEST_PERCENT = 0.5
 # A perceptually even ramp from black over blue and orange to white.
 _RAMP = np.array(
     [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39],
@@ -30,10 +30,11 @@ _RAMP = np.array(
 
 @dataclass(frozen=True)
 class Picture:
-    """One image as a data URI, and what it shows."""
+    """One image as a data URI, what it shows, and what its brightest pixels stand for."""
 
     title: str
     source: str
+    scale: str = ""
 
 
 def skeleton_image(codes: npt.NDArray[np.integer]) -> Array:
@@ -59,13 +60,19 @@ def skeleton_image(codes: npt.NDArray[np.integer]) -> Array:
 
 
 def channel_images(codes: npt.NDArray[np.integer]) -> dict[str, Array]:
-    """All six channels, each from air to its brightest percent, by name."""
-    result = {}
-    for number, name in enumerate(CHANNELS):
-        values = codes[..., number].astype(np.float64)
-        least, most = float(np.percentile(values, 1)), float(np.percentile(values, 99.5))
-        result[name] = np.clip((values - least) / max(most - least, 1.0), 0.0, 1.0) ** 0.85
-    return result
+    """All six channels in one window, from no attenuation to the brightest of the six, by name.
+
+    One window shows what the channels differ in: low energy is brighter than high, and behind a filter the
+    air is not black.
+    """
+    values = (codes.astype(np.float64) - OFFSET_COUNTS) / max(channel_white(codes) - OFFSET_COUNTS, 1.0)
+    shown = np.clip(values, 0.0, 1.0) ** 0.85
+    return {name: shown[..., number] for number, name in enumerate(CHANNELS)}
+
+
+def channel_white(codes: npt.NDArray[np.integer]) -> float:
+    """Counts that channels are drawn white from."""
+    return float(np.percentile(codes, 99.9))
 
 
 def r_picture(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
@@ -78,19 +85,27 @@ def r_picture(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
     return np.asarray(_RAMP[left] * (1 - weight) + _RAMP[left + 1] * weight).astype(np.uint8)
 
 
-def map_images(codes: npt.NDArray[np.integer]) -> dict[str, Array] | None:
-    """Fat, lean tissue and bone mineral as the analyser sees them; None where there is no body."""
+def ramp_css() -> str:
+    """The colours of R images as a CSS gradient, for a legend."""
+    return ", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in _RAMP)
+
+
+def map_images(codes: npt.NDArray[np.integer]) -> dict[str, tuple[Array, float]] | None:
+    """Fat, lean tissue and bone mineral as the analyser sees them, and the g/cm2 that is drawn white.
+
+    Each map has the window of this body: thin and heavy people both show. None where there is no body.
+    """
     from registry.dxa.bodycomp.maps import composition_maps  # noqa: PLC0415 - compiles
 
     found = composition_maps(codes)
     if found is None:
         return None
-    return {
-        name: np.clip(found.densities_g_cm2[..., number] / white, 0.0, 1.0)
-        for number, (name, white) in enumerate(
-            zip(("fat", "lean tissue", "bone mineral"), MAP_WHITE_G_CM2, strict=True)
-        )
-    }
+    result = {}
+    for number, name in enumerate(("fat", "lean tissue", "bone mineral")):
+        density = found.densities_g_cm2[..., number]
+        white = max(float(np.percentile(density[found.body], 100 - _BRIGHTEST_PERCENT)), 0.1)
+        result[name] = (np.clip(density / white, 0.0, 1.0), white)
+    return result
 
 
 def data_uri(image: Array | npt.NDArray[np.uint8]) -> str:
@@ -109,8 +124,8 @@ def scan_pictures(codes: npt.NDArray[np.integer]) -> list[Picture]:
         Picture("skeleton", data_uri(skeleton_image(codes))),
         Picture("R image", data_uri(r_picture(codes))),
     ]
-    for name, image in (map_images(codes) or {}).items():
-        pictures.append(Picture(name, data_uri(image)))
+    for name, (image, white) in (map_images(codes) or {}).items():
+        pictures.append(Picture(name, data_uri(image), f"white: {white:.2g} g/cm²"))
     pictures += [
         Picture(name.replace("_", " "), data_uri(image)) for name, image in channel_images(codes).items()
     ]

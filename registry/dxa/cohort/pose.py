@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from registry.dxa.cohort.bodies import Array, Body, BodyModel, body_model
 from registry.dxa.cohort.rig import ARM_BONES, HAND_BONES, SIDES, bones_starting_with
@@ -79,14 +80,42 @@ class Placement:
     roll_deg: float = 0.0
 
 
-def sample_pose(variation: PoseVariation, arms: tuple[float, float], generator: np.random.Generator) -> Pose:
+@dataclass(frozen=True)
+class Habit:
+    """Normal numbers that are partly a person's own and partly a scan's.
+
+    Parameters
+    ----------
+    person
+        Draws how this person lies; must start anew for each of their scans.
+    scan
+        Draws how they lie this time.
+    share
+        Standard deviation between scans of one person over that between all scans.
+    """
+
+    person: np.random.Generator
+    scan: np.random.Generator
+    share: float
+
+    def normal(self, mean: float = 0.0, spread: float = 1.0) -> float:
+        """Draw from a normal distribution that is the same over all people whatever the share."""
+        own, this = self.person.normal(), self.scan.normal()
+        return float(mean + spread * (np.sqrt(1.0 - self.share**2) * own + self.share * this))
+
+    def uniform(self) -> float:
+        """Draw from 0 to 1, evenly."""
+        return float(ndtr(self.normal()))
+
+
+def sample_pose(variation: PoseVariation, arms: tuple[float, float], habit: Habit) -> Pose:
     """Draw everything but the arm angles, which the body decides."""
 
     def pair(mean: float, spread: float) -> tuple[float, float]:
         """Both sides vary together and on their own, half of the variance each."""
-        centre = mean + generator.normal(0.0, spread * np.sqrt(0.5))
-        left, right = centre + generator.normal(0.0, spread * np.sqrt(0.5), size=2)
-        return float(left), float(right)
+        half = spread * np.sqrt(0.5)
+        centre = habit.normal(mean, half)
+        return centre + habit.normal(0.0, half), centre + habit.normal(0.0, half)
 
     return Pose(
         arms=arms,
@@ -95,23 +124,23 @@ def sample_pose(variation: PoseVariation, arms: tuple[float, float], generator: 
         legs=pair(variation.leg_mean_deg, variation.leg_sd_deg),
         feet_turn=pair(variation.foot_turn_mean_deg, variation.foot_turn_sd_deg),
         feet_point=pair(variation.foot_point_mean_deg, variation.foot_point_sd_deg),
-        head_turn=float(generator.normal(0.0, variation.head_turn_sd_deg)),
-        head_tilt=float(generator.normal(0.0, variation.head_tilt_sd_deg)),
+        head_turn=habit.normal(0.0, variation.head_turn_sd_deg),
+        head_tilt=habit.normal(0.0, variation.head_tilt_sd_deg),
         arm_rolls=pair(0.0, variation.arm_roll_sd_deg),
         leg_rolls=pair(0.0, variation.leg_roll_sd_deg),
         shrugs=pair(0.0, variation.shrug_sd_deg),
-        head_nod=float(generator.normal(0.0, variation.head_nod_sd_deg)),
-        bend=float(generator.normal(0.0, variation.bend_sd_deg)),
+        head_nod=habit.normal(0.0, variation.head_nod_sd_deg),
+        bend=habit.normal(0.0, variation.bend_sd_deg),
     )
 
 
-def sample_placement(variation: PlacementVariation, generator: np.random.Generator) -> Placement:
+def sample_placement(variation: PlacementVariation, habit: Habit) -> Placement:
     """Draw where the body lies; ``place`` limits it to the field."""
     return Placement(
-        across_cm=float(generator.normal(0.0, variation.across_sd_cm)),
-        along_cm=float(generator.normal(0.0, variation.along_sd_cm)),
-        rotation_deg=float(generator.normal(0.0, variation.rotation_sd_deg)),
-        roll_deg=float(generator.normal(0.0, variation.roll_sd_deg)),
+        across_cm=habit.normal(0.0, variation.across_sd_cm),
+        along_cm=habit.normal(0.0, variation.along_sd_cm),
+        rotation_deg=habit.normal(0.0, variation.rotation_sd_deg),
+        roll_deg=habit.normal(0.0, variation.roll_sd_deg),
     )
 
 
@@ -178,7 +207,7 @@ def fitting_arm_angles(
     rest: Body,
     pose: Pose,
     variation: PoseVariation,
-    generator: np.random.Generator,
+    habit: Habit,
 ) -> tuple[float, float]:
     """Choose arm angles that keep the hands on the table and off the hips.
 
@@ -189,7 +218,8 @@ def fitting_arm_angles(
     chosen = []
     limit = GRID.width_cm / 2 - MARGIN_ACROSS_CM - SPARE_ACROSS_CM
     # Both arms tend to lie alike.
-    shares = 0.5 * generator.random() + 0.5 * generator.random(2)
+    both = habit.uniform()
+    shares = [0.5 * (both + habit.uniform()) for _ in SIDES]
     for number, (side, share) in enumerate(zip(SIDES, shares, strict=True)):
         x, z = _forearm_by_angle(model, rest, pose, side)
         heights, half_width = _hip_outline(model, rest, side, pose.legs[number])

@@ -28,7 +28,10 @@ class PoseVariation(Strict):
     ``arm_freedom_deg`` is the range of angles beyond the innermost possible one that an arm may have;
     ``hand_gap_cm`` the least distance between hand and hip that is looked for. ``arm_roll``, ``leg_roll``
     turn a limb about its own axis, ``bend`` curves the spine sideways, ``shrug`` raises a shoulder, ``nod``
-    lifts the chin.
+    lifts the chin. ``repositioning_share`` is the part of every spread that one person's own scans have:
+    operators lay a person alike each time. With a share of s, scans of one person differ by s SD, people by
+    sqrt(1 - s^2) SD, and all scans together by the SD given. It is set so that repeat scans are about as
+    precise as published ones (docs/body-composition.md).
     """
 
     arm_freedom_deg: float = Field(default=12.0, ge=0, le=36)
@@ -49,18 +52,21 @@ class PoseVariation(Strict):
     head_nod_sd_deg: float = Field(default=7.0, ge=0)
     bend_sd_deg: float = Field(default=3.0, ge=0)
     hand_gap_cm: float = 1.2
+    repositioning_share: float = Field(default=0.4, ge=0, le=1)
 
 
 class PlacementVariation(Strict):
     """Where the body lies on the table; shifts are limited to what the field leaves. Assumed.
 
-    ``rotation`` is about the beam, ``roll`` about the body's own axis.
+    ``rotation`` is about the beam, ``roll`` about the body's own axis; ``repositioning_share`` is as for the
+    pose.
     """
 
     rotation_sd_deg: float = Field(default=2.0, ge=0)
     roll_sd_deg: float = Field(default=4.0, ge=0)
     across_sd_cm: float = Field(default=2.0, ge=0)
     along_sd_cm: float = Field(default=5.0, ge=0)
+    repositioning_share: float = Field(default=0.4, ge=0, le=1)
 
 
 class ShapeVariation(Strict):
@@ -176,7 +182,7 @@ SOURCES = {
 }
 
 # Parameters that vary nothing: means, and limits that keep hands off the hips.
-_KEPT = ("_mean", "_mean_deg", "basis_first", "hand_gap_cm", "gas_median_ml")
+_KEPT = ("_mean", "_mean_deg", "basis_first", "hand_gap_cm", "gas_median_ml", "repositioning_share")
 
 
 def without(specification: CohortSpecification, source: str) -> CohortSpecification:

@@ -15,6 +15,7 @@ from registry.dxa.cohort.detector import detector_samples
 from registry.dxa.cohort.individual import Individual, sample_individual
 from registry.dxa.cohort.phenotypes import Phenotypes, sample_phenotypes, shape_coefficients
 from registry.dxa.cohort.pose import (
+    Habit,
     fits_field,
     fitting_arm_angles,
     legs_apart,
@@ -39,7 +40,7 @@ STRAIGHTENING = (1.0, 0.5, 0.0)
 BODY_DENSITY_KG_L = 1.01
 
 # One stream of random numbers for each purpose, so that a change in one leaves the others alone.
-_BODY, _VISIT, _NOISE = range(3)
+_BODY, _VISIT, _NOISE, _HABIT = range(4)
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,13 @@ def simulate_repeats(
         person = (phenotypes, local, sample_individual(specification, phenotypes, generator))
         drawn = [
             _lie_down(
-                model, specification, person, _generator(specification, planned.number, _VISIT, attempt, n)
+                model,
+                specification,
+                person,
+                (
+                    _generator(specification, planned.number, _HABIT, attempt),
+                    _generator(specification, planned.number, _VISIT, attempt, n),
+                ),
             )
             for n in range(1, repeats + 1)
         ]
@@ -194,7 +201,8 @@ def _draw_visits(
         visit = _generator(specification, planned.number, _VISIT, attempt, number)
         if number > 1:
             phenotypes, individual = _later(phenotypes, individual, visit)
-        body = _lie_down(model, specification, (phenotypes, local, individual), visit)
+        habit = _generator(specification, planned.number, _HABIT, attempt)
+        body = _lie_down(model, specification, (phenotypes, local, individual), (habit, visit))
         if body is None:
             return None
         bodies.append(body)
@@ -219,8 +227,9 @@ def _lie_down(
     model: BodyModel,
     specification: CohortSpecification,
     person: tuple[Phenotypes, LocalShape, Individual],
-    generator: np.random.Generator,
+    generators: tuple[np.random.Generator, np.random.Generator],
 ) -> _Lying | None:
+    """Lay a person down with the generators of their habit and of this scan; None if they do not fit."""
     phenotypes, local, individual = person
     rest = model.rest(shape_coefficients(model, phenotypes) + local.coefficients)
     rest = apply_local_shape(model, rest, local)
@@ -231,10 +240,11 @@ def _lie_down(
         return None
     resting = lying(model, rest, local)
     variation = specification.pose
-    pose = sample_pose(variation, (30.0, 30.0), generator)
-    pose = legs_apart(model, resting, pose)
-    pose = dataclasses.replace(pose, arms=fitting_arm_angles(model, resting, pose, variation, generator))
-    placement = sample_placement(specification.placement, generator)
+    habit = Habit(*generators, variation.repositioning_share)
+    pose = legs_apart(model, resting, sample_pose(variation, (30.0, 30.0), habit))
+    pose = dataclasses.replace(pose, arms=fitting_arm_angles(model, resting, pose, variation, habit))
+    habit = dataclasses.replace(habit, share=specification.placement.repositioning_share)
+    placement = sample_placement(specification.placement, habit)
     for straightening, share in enumerate(STRAIGHTENING):
         posed, changes = posed_within_field(model, resting, pose.straightened(share))
         turned = dataclasses.replace(placement, rotation_deg=share * placement.rotation_deg)

@@ -23,6 +23,13 @@ LIMB_SEGMENTS = {
     "foot": ("foot", "toe"),
 }
 LONG_SEGMENTS = ("upper_arm", "forearm", "thigh", "calf")
+# Girths and lengths of limb segments over those of the body model, whose arms are thinner and shorter than
+# people's.
+MEAN_GIRTH: dict[Sex, dict[str, float]] = {
+    "female": {"upper_arm": 1.05, "forearm": 1.14, "hand": 1.05, "thigh": 0.94},
+    "male": {"upper_arm": 1.03, "forearm": 1.15, "hand": 1.05, "thigh": 0.96, "calf": 0.97},
+}
+MEAN_LENGTH: dict[Sex, dict[str, float]] = {"female": {"forearm": 1.12}, "male": {"forearm": 1.05}}
 # How strongly parts give way when they lie, relative to the trunk.
 FLATTENED = {"root": 1.0, "pelvis": 1.0, "spine": 1.0, "upperleg": 0.8, "upperarm": 0.6}
 TRUNK_BONES = ("root", "pelvis", "spine05", "spine04", "spine03", "spine02", "spine01", "neck", "head")
@@ -69,12 +76,13 @@ def sample_local_shape(
         stretch = generator.normal(0.0, variation.length_sd) if name in LONG_SEGMENTS else 0.0
         difference = generator.normal(0.0, variation.asymmetry_sd)
         length_difference = generator.normal(0.0, variation.asymmetry_sd / 5)
+        mean, mean_length = MEAN_GIRTH[sex].get(name, 1.0), MEAN_LENGTH[sex].get(name, 1.0)
         for side, half in zip(SIDES, (0.5, -0.5), strict=True):
             segment = bones_starting_with(model, *prefixes, side=side)
-            width[segment] += girth + flatness + half * difference
-            depth[segment] += girth - flatness + half * difference
+            width[segment] = mean * (1.0 + girth + flatness + half * difference)
+            depth[segment] = mean * (1.0 + girth - flatness + half * difference)
             if name in LONG_SEGMENTS:
-                length[segment] += stretch + half * length_difference
+                length[segment] = mean_length * (1.0 + stretch + half * length_difference)
     for name in TRUNK_BONES:
         segment = bones_starting_with(model, name)
         amount = variation.trunk_sd * (0.4 if name in ("neck", "head") else 1.0)

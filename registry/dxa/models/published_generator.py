@@ -1,6 +1,8 @@
 """The paper's generator: five blocks that double the size of a map and halve its channels.
 
-Sizes follow the published implementation (github.com/LambertLeong/DXA-VAE).
+The text prints no more than "consecutive units of bilinear upsampling and 2D convolutional layers". What they
+are, kernels, channels, order and the corners that upsampling keeps in place, is as in the published
+implementation (github.com/LambertLeong/DXA-VAE), which writes them down for 150 x 109 pixels alone.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ _WIDE_FROM = 3
 
 
 class PublishedGenerator(nn.Module):
-    """From a latent map to a scan: 1 x 1, doubled size, 2 x 2, 4 x 4 and at last 8 x 8 convolutions.
+    """From a latent map to a scan, through five blocks, a wide convolution, the frame, and six channels.
+
+    A block is 1 x 1 and, from the second on, 1 x 2 convolution, doubled size, 2 x 2, 4 x 4 and, in the last
+    two, 8 x 8 convolution. A scan of another size starts from ceil(height / 32) x ceil(width / 32) pixels.
 
     Parameters
     ----------
@@ -43,7 +48,12 @@ class PublishedGenerator(nn.Module):
         channels = self.map_shape[0]
         self.first = nn.PReLU(channels)
         self.blocks = nn.ModuleList(
-            _Block(channels >> max(number - 1, 0), channels >> number, wide=number >= _WIDE_FROM)
+            _Block(
+                channels >> max(number - 1, 0),
+                channels >> number,
+                first=not number,
+                wide=number >= _WIDE_FROM,
+            )
             for number in range(_BLOCKS)
         )
         last = channels >> _BLOCKS
@@ -65,9 +75,11 @@ class PublishedGenerator(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, before: int, channels: int, *, wide: bool) -> None:
+    def __init__(self, before: int, channels: int, *, first: bool, wide: bool) -> None:
         super().__init__()
-        self.narrow = nn.Sequential(nn.Conv2d(before, channels, 1), nn.PReLU(channels))
+        # Beside the pixel itself its right neighbour, in all blocks but the first; nothing between the two.
+        neighbour = [] if first else [nn.Conv2d(channels, channels, (1, 2), padding="same")]
+        self.narrow = nn.Sequential(nn.Conv2d(before, channels, 1), *neighbour, nn.PReLU(channels))
         kernels = (2, 4, 8) if wide else (2, 4)
         self.refine = nn.Sequential(
             *(

@@ -11,6 +11,7 @@ import click
 from registry.contracts import InputError
 
 if TYPE_CHECKING:
+    from registry.contracts import Task
     from registry.dxa.predict.kept import KeptModel
 
 _FILE = click.Path(path_type=Path)
@@ -29,34 +30,44 @@ _FILE = click.Path(path_type=Path)
 @click.option("--output", type=_FILE, default=Path("predictions"), show_default=True, help="Folder to write.")
 @click.option("--calibration", type=_FILE, help="Of the analyser, for models of real scans.")
 @click.option("--conventions", is_flag=True, help="Reconstruction: image metrics under other conventions.")
-def predict(files: tuple[Path, ...], *, run: Path, task: str, output: Path, **options: Any) -> None:
+@click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE|MODULE",
+    help="Register what it declares: where the task is your own.",
+)  # fmt: skip
+def predict(
+    files: tuple[Path, ...], *, run: Path, task: str, output: Path, plugins: tuple[str, ...], **options: Any
+) -> None:
     r"""Apply a trained model to new scans (.npy) or, for pseudo_dxa, to body surfaces (.ply, .obj, .off).
 
     Generated scans are written as .npy (150 x 109 x 6, counts) and PNG, with their body composition in
-    predictions.csv; measures go to predictions.csv alone.
+    predictions.csv; measures go to predictions.csv alone. A task of a plug-in reads either kind of file,
+    with its own predict() and the model that its restore() builds again.
 
     \b
     Examples:
       harness predict --run runs/quick --arm dxa_vae --task pseudo_dxa me.ply
       harness predict --run runs/quick --arm imagenet --task anthropometry scans/*.npy
     """
-    from registry.dxa.predict.apply import measurer, scan_generator  # noqa: PLC0415
+    from registry.dxa.predict.apply import measures_of, scan_generator  # noqa: PLC0415
+    from registry.dxa.predict.files import names_of  # noqa: PLC0415
     from registry.dxa.predict.kept import find_model  # noqa: PLC0415
 
-    names = _names(files)
-    which = {name: options[name] for name in ("arm", "protocol", "seed")}
-    kept = find_model(run, task=task, **which)
-    generate = scan_generator(task, kept)
+    names = names_of(files)
     if options["conventions"] and task != "reconstruction":
         raise InputError("--conventions compares a reconstruction with its scan", mend="leave it out")
+    kept = find_model(run, task=task, **{name: options[name] for name in ("arm", "protocol", "seed")})
     if kept.simulated:
         click.echo("SIMULATED: this model learned from simulated scans; no value below is a clinical result.")
-    output.mkdir(parents=True, exist_ok=True)
+    generate = scan_generator(task, kept)
     if generate is None:
-        measure = measurer(task, kept)
-        rows = [{"file": name, **measure(path)} for name, path in zip(names, files, strict=True)]
+        measures = measures_of(_task(task, kept, plugins), kept, files)
+        rows: list[dict[str, Any]] = [
+            {"file": name, **found} for name, found in zip(names, measures, strict=True)
+        ]
+        output.mkdir(parents=True, exist_ok=True)
     else:
         made = {name: generate(path) for name, path in zip(names, files, strict=True)}
+        output.mkdir(parents=True, exist_ok=True)
         rows = _compositions(made, output, kept, options["calibration"])
         if options["conventions"]:
             _print_conventions(files, list(made.values()), kept)
@@ -70,14 +81,29 @@ def predict(files: tuple[Path, ...], *, run: Path, task: str, output: Path, **op
     )
 
 
-def _names(files: Sequence[Path]) -> list[str]:
-    names = [path.stem for path in files]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+def _task(name: str, kept: KeptModel, plugins: Sequence[str]) -> Task:
+    """The task that the model was trained for, in the version of then.
+
+    Raises
+    ------
+    InputError
+        If it is not registered, or has changed since.
+    """
+    from registry.catalog import Catalogue  # noqa: PLC0415
+
+    catalogue = Catalogue.load(plugins)
+    if name not in catalogue.tasks:
         raise InputError(
-            f"several files are called {repeated[0]!r}", mend="rename one: outputs take their names"
+            f"task {name!r} is none of this package", mend="give the plug-in that declares it: --plugin FILE"
         )
-    return names
+    task = catalogue.task(name)
+    if task.card.version != kept.task_version:
+        raise InputError(
+            f"the model was trained for version {kept.task_version} of task {name!r}, this is version "
+            f"{task.card.version}",
+            mend="run the suite again, or apply the model with the code that trained it",
+        )
+    return task
 
 
 def _compositions(
@@ -116,10 +142,10 @@ def _compositions(
 def _print_conventions(files: Sequence[Path], made: Sequence[Any], kept: KeptModel) -> None:
     import numpy as np  # noqa: PLC0415
 
-    from registry.dxa.predict.apply import read_scan  # noqa: PLC0415
+    from registry.dxa.predict.apply import as_trained  # noqa: PLC0415
     from registry.dxa.tasks.image_metrics import sweep_conventions  # noqa: PLC0415
 
-    real = np.stack([read_scan(path, kept) for path in files])
+    real = np.stack([as_trained(path, kept) for path in files])
     for key, scores in sweep_conventions(real, np.stack(made)).items():
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
         click.echo(f"{numbers}  {key}")

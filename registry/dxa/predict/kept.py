@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry.contracts import DataError, InputError, Weights
+from registry.contracts import Artifact, DataError, InputError
 
 #: What a run is asked for so that its models stay.
 _KEEP = "run the suite with --keep-models into a new folder (finished trials are not repeated)"
@@ -26,15 +27,22 @@ class KeptModel:
         Of its task's primary metric.
     simulated
         Whether it learned from simulated scans.
-    metadata, parts
-        What is needed to build it again, and its weights.
+    artifact
+        Its weights, and what is needed to build it again.
+    task_version
+        Of the task that it was trained for.
+    settings, hyperparameters, seed
+        With which it was trained.
     """
 
     key: str
     validation_score: float
     simulated: bool
-    metadata: dict[str, Any]
-    parts: dict[str, Weights]
+    artifact: Artifact
+    task_version: str
+    settings: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
+    seed: int
 
 
 def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | None = None) -> KeptModel:
@@ -76,17 +84,29 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
             f"{run} has no final trial of {arm} on {task}, protocol {protocol}, seed {seed}",
             mend="give another --protocol or --seed",
         )
-    directions = {one["name"]: one["primary"]["direction"] for one in record["tasks"]}
-    row = found.sort("validation_score", descending=directions[task] == "max").row(0, named=True)
-    metadata, parts = _read_model(run / "trials" / row["key"])
-    return KeptModel(row["key"], row["validation_score"], record["cohort"]["simulated"], metadata, parts)
+    described = next(one for one in record["tasks"] if one["name"] == task)
+    best_first = described["primary"]["direction"] == "max"
+    row = found.sort("validation_score", descending=best_first, nulls_last=True).row(0, named=True)
+    return KeptModel(
+        key=row["key"],
+        validation_score=row["validation_score"],
+        simulated=record["cohort"]["simulated"],
+        artifact=_read_model(run / "trials" / row["key"]),
+        task_version=described["version"],
+        settings=record["suite"]["settings"],
+        hyperparameters=json.loads(row["hyperparameters"]),
+        seed=row["seed"] or 0,
+    )
 
 
-def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Weights]]:
+def _read_model(folder: Path) -> Artifact:
     from safetensors.numpy import load  # noqa: PLC0415
 
     if not (folder / "model.json").is_file():
-        raise InputError(f"{folder} keeps no model", mend=_KEEP)
+        raise InputError(
+            f"{folder} keeps no model",
+            mend=f"{_KEEP}; a task of your own also has to implement keep(context, model)",
+        )
     digests = _read_json(folder / "result.json").get("files", {})
     contents = {}
     for name in sorted(name for name in digests if name.startswith("model.")):
@@ -97,7 +117,8 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Weights]]:
         if hashlib.sha256(contents[name]).hexdigest() != digests[name]:
             raise DataError(f"{folder / name} is corrupt: its SHA-256 is not the recorded one", mend=_KEEP)
     metadata: dict[str, Any] = json.loads(contents.pop("model.json"))
-    return metadata, {name.split(".")[1]: load(content) for name, content in contents.items()}
+    parts = {name.split(".")[1]: load(content) for name, content in contents.items()}
+    return Artifact(parts, metadata)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -108,6 +108,10 @@ class Anthropometry(Task):
 
         return Artifact(parts={"model": weights_of(model.state)}, metadata=_facts(context, model.state))
 
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        """Encoder and head."""
+        return FittedModel(_regressor(kept), {})
+
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
         """`mean`: of train; `pca_ridge_16`, `pca_ridge_64`, `pca_ridge`: ridge on principal scores.
 
@@ -205,11 +209,32 @@ class AnthropometryProbe(Anthropometry):
             metadata=_facts(context, regressor),
         )
 
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        """Encoder and ridge."""
+        from registry.dxa.training.probing import RidgeOnFeatures  # noqa: PLC0415
+
+        return FittedModel(RidgeOnFeatures(_regressor(kept), Ridge(**kept.parts["ridge"])), {})
+
     def layouts(self) -> Sequence[TableLayout]:
         """The rows of Table 3; nobody published a probe."""
         (table,) = super().layouts()
         title = "Body measures from features of the untouched encoder"
         return (replace(table, key="probe", title=title, published=(), published_source="", footnotes=()),)
+
+
+def _regressor(kept: Artifact) -> Regressor:
+    """The regressor of a kept model."""
+    import torch  # noqa: PLC0415
+
+    from registry.dxa.models.architecture import Architecture  # noqa: PLC0415
+    from registry.dxa.models.encoder import ScanEncoder  # noqa: PLC0415
+    from registry.dxa.models.weights import load_weights  # noqa: PLC0415
+    from registry.dxa.training.finetuning import Regressor  # noqa: PLC0415
+
+    unset = torch.zeros(len(kept.metadata["measures"]))
+    regressor = Regressor(ScanEncoder(Architecture.of(kept)), unset, torch.ones_like(unset))
+    load_weights(regressor, kept.parts["model"], what="model")
+    return regressor
 
 
 def _facts(context: TrialContext, regressor: Regressor) -> dict[str, Any]:

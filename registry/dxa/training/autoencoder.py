@@ -14,7 +14,7 @@ from registry.dxa.losses.perceptual import PerceptualNetwork
 from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
 from registry.dxa.models.discriminator import Discriminator, adversarial_terms
 from registry.dxa.models.initialization import set_modes
-from registry.dxa.models.vae import ScanVae
+from registry.dxa.models.vae import GENERATOR_RATES, ScanVae
 from registry.dxa.strategies.start import PART, Start, begin, initial_autoencoder
 from registry.dxa.tasks.image_metrics import score_scans
 from registry.dxa.training.augmentation import augment, mask_patches, require_kind
@@ -57,7 +57,7 @@ def train_autoencoder(context: TrialContext) -> Artifact:
     groups = _groups(context, vae)
     trained: nn.Module = vae
     if discriminator is not None:
-        rate = float(context.hyperparameters["learning_rate"]) * _DISCRIMINATOR_RATE
+        rate = _rate(context, vae) * _DISCRIMINATOR_RATE
         groups.append(Group(list(discriminator.parameters()), rate, apart=True))
         trained = nn.ModuleList([vae, discriminator])
     recipe = Recipe(start.settings.pretraining_steps, start.settings.pretraining_batch_size)
@@ -84,7 +84,7 @@ def _network(start: Start) -> PerceptualNetwork:
 
 def _groups(context: TrialContext, vae: ScanVae) -> list[Group]:
     """Parameters by how they learn: encoder and heads in small steps, dense layers in polar ones."""
-    rate = float(context.hyperparameters["learning_rate"])
+    rate = _rate(context, vae)
     encoder_rate = rate * float(context.hyperparameters["encoder_rate_factor"])
     dense_rate = rate * float(context.hyperparameters["dense_rate_factor"])
     head, drawing = _matrices(vae.mean), _matrices(vae.generator)
@@ -105,6 +105,12 @@ def _groups(context: TrialContext, vae: ScanVae) -> list[Group]:
     if drawing:
         groups.append(Group(drawing, dense_rate, polar=True))
     return groups
+
+
+def _rate(context: TrialContext, vae: ScanVae) -> float:
+    """Learning rate of the generator, in proportion to what its kind bears."""
+    kind = vae.encoder.architecture.generator
+    return float(context.hyperparameters["learning_rate"]) * GENERATOR_RATES[kind]
 
 
 def _matrices(module: nn.Module) -> list[nn.Parameter]:

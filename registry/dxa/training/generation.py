@@ -14,7 +14,7 @@ from registry.dxa.losses.scan_loss import LossFactors, ScanLoss
 from registry.dxa.models.initialization import set_modes
 from registry.dxa.models.mesh_to_scan import MeshToScan
 from registry.dxa.models.points import PointNet, TransformNet
-from registry.dxa.models.vae import ScanVae
+from registry.dxa.models.vae import GENERATOR_RATES, ScanVae
 from registry.dxa.settings import DxaSettings
 from registry.dxa.strategies.vae import NoDxaVae
 from registry.dxa.training.compute import prepare
@@ -94,7 +94,9 @@ def train_generation(
         *([Group(sensitive, _TRANSFORM_RATE * rate)] if sensitive else []),
         Group(
             list(model.generator.parameters()),
-            rate * float(context.hyperparameters["generator_rate_factor"]),
+            rate
+            * float(context.hyperparameters["generator_rate_factor"])
+            * GENERATOR_RATES[model.architecture.generator],
             frozen_steps=frozen,
         ),
     ]

@@ -94,7 +94,7 @@ def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
 
 
 def load_measures(split: ScanSplit, names: Sequence[str]) -> NDArray[np.float64]:
-    """Read the true values of the named measures.
+    """Read the true values of the named measures; NaN for files of new people, whose truth nobody knows.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def load_measures(split: ScanSplit, names: Sequence[str]) -> NDArray[np.float64]
             mend="make or import the cohort again",
         )
     missing = np.argwhere(~np.isfinite(values))
-    if len(missing):
+    if len(missing) and not getattr(split, "unlabelled", False):
         scan, measure = missing[0]
         raise DataError(
             f"measure {names[measure]!r} of scan {split.scan_ids[scan]!r} is missing",

@@ -50,7 +50,10 @@ def test_calibrated_measures_are_close_to_the_truth(visits, codes):
     assert analysis.calibrated
     assert analysis.analysable.all()
     true = np.array([[visit.measures[name] for name in MEASURES] for visit in visits])
-    error = analysis.measures - true
+    # Spine and pelvis of a body too thick for the dose lose mineral, and the analyser says so.
+    seen = ~analysis.flagged("saturated")
+    assert seen.sum() >= 3
+    error = (analysis.measures - true)[seen]
     assert np.abs(error[:, MEASURES.index("total_fat_kg")]).max() < 2.0
     assert np.abs(error[:, MEASURES.index("total_lean_kg")]).max() < 2.0
     assert np.abs(error[:, MEASURES.index("total_bmc_kg")]).max() < 0.15
@@ -146,6 +149,8 @@ def test_scans_at_half_resolution_have_the_same_total_masses(codes):
     reduced = [reduce_scan(scan.astype(np.float32), 2).transpose(2, 0, 1) for scan in codes]
     found = analyse([to_scanner_grid(scan, 2) for scan in reduced], calibration=committed_calibration())
     full = analyse(codes, calibration=committed_calibration())
+    seen = ~full.flagged("saturated")
+    assert seen.sum() >= 3
     for name, tolerance in {"total_mass_kg": 0.01, "total_lean_kg": 0.06, "total_bmc_kg": 0.06}.items():
         column = MEASURES.index(name)
-        np.testing.assert_allclose(found.measures[:, column], full.measures[:, column], rtol=tolerance)
+        np.testing.assert_allclose(found.measures[seen, column], full.measures[seen, column], rtol=tolerance)

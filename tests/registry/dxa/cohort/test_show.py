@@ -10,6 +10,7 @@ import polars
 import pytest
 from click.testing import CliRunner
 
+from registry.dxa.cohort.charts import distribution_svg
 from registry.dxa.cohort.commands import data
 from registry.dxa.cohort.importing import import_cohort
 from registry.dxa.cohort.measures import MEASURES
@@ -98,6 +99,47 @@ def test_pictures_show_bone_bright_and_air_black(patients: list[Patient]) -> Non
         }
         assert r_picture(codes).shape == (150, 109, 3)
         assert r_picture(codes)[air].max() <= 20
+
+
+def test_channels_share_one_window(patients: list[Patient]) -> None:
+    visit = patients[0].visits[0]
+    shown = channel_images(visit.scan.codes)
+    air = visit.composition.thickness_cm == 0
+    flesh = visit.composition.thickness_cm > 10
+    for phase in ("air", "bone", "tissue"):
+        assert np.median(shown[f"{phase}_lo"][flesh]) > np.median(shown[f"{phase}_hi"][flesh])
+    assert shown["air_hi"][air].max() < 0.1
+    assert np.median(shown["bone_lo"][air]) > np.median(shown["tissue_lo"][air]) > 0.05
+
+
+def test_a_box_stands_where_the_quartiles_are() -> None:
+    values = {"train": np.arange(101.0), "test": np.array([25.0, 25.0, 75.0, 75.0])}
+    drawing = distribution_svg("Age", values)
+    boxes = [
+        tuple(map(float, found))
+        for found in re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="10"', drawing)
+    ]
+    (first, width), other = boxes
+    assert other == (first, width)  # quartiles of both are 25 and 75
+    bars = [float(found) for found in re.findall(r'<rect x="([\d.]+)"[^>]*class="all"', drawing)]
+    assert len(bars) == 16
+    # A quarter of the way along the axis.
+    axis = re.search(r'<line x1="([\d.]+)" y1="134" x2="([\d.]+)"', drawing)
+    assert axis is not None
+    left, right = map(float, axis.groups())
+    assert (first - left) / (right - left) == pytest.approx(0.25, abs=0.005)
+    assert width / (right - left) == pytest.approx(0.5, abs=0.005)
+
+
+def test_the_page_says_which_beams_were_declared(cohort: Path, tmp_path: Path) -> None:
+    write_page(cohort, tmp_path / "page.html", examples=1)
+    assert "high energy 140 kVp, low energy 100 kVp" in (tmp_path / "page.html").read_text()
+    study = write_layout(cohort, tmp_path / "study")
+    text = (study / "cohort.toml").read_text()
+    (study / "cohort.toml").write_text(text.replace('energy = "high"', 'energy = "high"\nkilovolts = 120.0'))
+    import_cohort(study, tmp_path / "packed")
+    write_page(tmp_path / "packed", tmp_path / "page.html", examples=1)
+    assert "high energy 120 kVp, low energy of undeclared kVp" in (tmp_path / "page.html").read_text()
 
 
 def test_every_published_figure_has_a_source_and_a_row(cohort: Path) -> None:

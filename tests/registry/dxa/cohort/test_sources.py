@@ -27,7 +27,7 @@ EVERYTHING = CohortSpecification.read({"seed": 3, "pretraining": COUNTS, "paired
 
 
 @cache
-def _visit(*sources: str, number: int = 1) -> Visit:
+def _visit(*sources: str, number: int = 3) -> Visit:
     specification = EVERYTHING
     for source in sources:
         specification = without(specification, source)

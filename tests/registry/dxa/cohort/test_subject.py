@@ -8,12 +8,12 @@ import pytest
 import trimesh
 
 from registry.dxa.cohort.bodies import body_model
-from registry.dxa.cohort.composition import bone_mineral_g, fat_fraction
+from registry.dxa.cohort.composition import DXA_POINTS, MEAN_MUSCLE, bone_mineral_g, fat_fraction
 from registry.dxa.cohort.measures import ANTHROPOMETRY, COMPOSITION, MEASURES
 from registry.dxa.cohort.phenotypes import Phenotypes, shape_coefficients
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.cohort.sources import ShapeVariation
-from registry.dxa.cohort.specification import CohortSpecification
+from registry.dxa.cohort.specification import CohortSpecification, Sex
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.subject import Patient, simulate_patient
 from registry.dxa.cohort.variation import sample_local_shape
@@ -21,6 +21,7 @@ from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
 from registry.dxa.imaging.scanner import Scanner
 
+SEXES: tuple[Sex, ...] = ("female", "male")
 COUNTS = {"train": 8, "validation": 1, "test": 1}
 
 
@@ -66,13 +67,28 @@ def test_the_fat_asked_for_is_in_the_body() -> None:
         assert visit.measures["total_fat_kg"] / visit.mass_kg == pytest.approx(wanted, abs=0.01)
 
 
-def test_fat_follows_deurenberg_within_its_range() -> None:
-    phenotypes = Phenotypes("male", 40.0, 0.5, 0.5, 0.5, 0.5, (1 / 3, 1 / 3, 1 / 3))
-    assert fat_fraction(phenotypes, 25.0, 0.0) == pytest.approx(
-        (1.2 * 25 + 0.23 * 40 - 10.8 - 5.4) / 100, abs=1e-3
-    )
-    assert fat_fraction(phenotypes, 60.0, 0.0) < 0.52
-    assert fat_fraction(phenotypes, 10.0, 0.0) > 0.07
+@pytest.mark.parametrize(
+    ("sex", "age", "percent"),
+    [
+        ("male", 40.0, 64.5 - 848 / 25 + 0.079 * 40 - 16.4 + 0.05 * 40 + 39 / 25),
+        ("female", 70.0, 64.5 - 848 / 25 + 0.079 * 70),
+        ("female", 9.0, 1.51 * 25 - 0.70 * 9 + 1.4),
+        ("male", 12.0, 1.51 * 25 - 0.70 * 12 - 3.6 + 1.4),
+    ],
+)
+def test_fat_follows_the_published_equations(sex: Sex, age: float, percent: float) -> None:
+    phenotypes = Phenotypes(sex, age, 0.5, 0.5, MEAN_MUSCLE[sex], 0.5, (1 / 3, 1 / 3, 1 / 3))
+    assert fat_fraction(phenotypes, 25.0, 0.0) == pytest.approx((percent + DXA_POINTS) / 100, abs=1e-3)
+    assert fat_fraction(phenotypes, 25.0, 60.0) < 0.53
+    assert fat_fraction(phenotypes, 25.0, -60.0) > 0.06
+
+
+def test_fat_changes_little_within_a_year_of_growing_up() -> None:
+    for sex in SEXES:
+        people = [
+            Phenotypes(sex, float(age), 0.5, 0.5, 0.4, 0.5, (1 / 3, 1 / 3, 1 / 3)) for age in range(6, 86)
+        ]
+        assert np.abs(np.diff([fat_fraction(person, 22.0, 0.0) for person in people])).max() < 0.02
 
 
 def test_densities_are_not_negative_and_lie_inside_the_body(patients: list[Patient]) -> None:
@@ -196,14 +212,14 @@ def test_adults_fall_into_published_ranges() -> None:
     specification = _specification()
     generator = np.random.default_rng(8)
     for sex, mineral, density, fat, mass in (
-        ("male", (2.3, 2.9), (1.05, 1.25), (15, 38), (65, 95)),
-        ("female", (1.8, 2.3), (0.97, 1.17), (25, 50), (55, 82)),
+        ("male", (2.4, 2.8), (1.08, 1.22), (15, 38), (80, 96)),
+        ("female", (1.9, 2.2), (1.00, 1.14), (25, 50), (66, 84)),
     ):
         visits = [
             simulate_patient(
                 specification, PlannedPatient(n, "a", sex, float(generator.uniform(20, 75)), 1)
             ).visits[0]  # type: ignore[arg-type]
-            for n in range(40)
+            for n in range(60)
         ]
         table = {name: np.array([visit.measures[name] for visit in visits]) for name in MEASURES}
         assert mineral[0] < table["total_bmc_kg"].mean() < mineral[1]

@@ -137,19 +137,64 @@ def test_the_published_generator_draws_any_declared_size(height, width, latent):
     assert all(parameter.grad is not None for parameter in generator.parameters())
 
 
-def test_the_published_generator_has_the_described_convolutions():
-    """At 150 x 109 and 512 channels: halving filters, kernels 1, 2 and 4, from the fourth block on also 8."""
-    architecture = Architecture(BUNDLED, 150, 109, 10_240, (0.0,) * 6, (1.0,) * 6, "published")
+def published(height, width, channels):
+    rows, columns = -(-height // 32), -(-width // 32)
+    latent = channels * rows * columns
+    architecture = Architecture(BUNDLED, height, width, latent, (0.0,) * 6, (1.0,) * 6, "published")
+    return PublishedGenerator(architecture)
+
+
+def test_the_published_generator_has_the_released_convolutions():
+    """At 150 x 109 and 512 channels: halving filters, kernels 1, 1 x 2 from the second block on, 2 and 4,
+    from the fourth block on also 8."""
     with torch.device("meta"):
-        generator = PublishedGenerator(architecture)
+        generator = published(150, 109, 512)
     found = [(m.in_channels, m.out_channels, *m.kernel_size) for m in generator.modules() if is_conv(m)]
     expected, before = [], 512
     for number, filters in enumerate((512, 256, 128, 64, 32)):
         expected.append((before, filters, 1, 1))
+        expected += [(filters, filters, 1, 2)] if number > 0 else []
         expected += [(filters, filters, k, k) for k in ((2, 4, 8) if number > 2 else (2, 4))]
         before = filters
     assert found == [*expected, (32, 16, 8, 8), (16, 6, 1, 1)]
     assert generator.map_shape == (512, 5, 4)
+
+
+@pytest.mark.parametrize("size", [(150, 109), (75, 55), (224, 96)])
+def test_the_published_generator_has_as_many_parameters_as_its_layers_ask_for(size):
+    """Weights and biases of every convolution and one slope per channel of every PReLU, summed by hand; the
+    size of a scan changes none of them."""
+    with torch.device("meta"):
+        generator = published(*size, 512)
+    f = np.array([512, 256, 128, 64, 32])
+    ones = 512 * 512 + (512 * 256 + 256 * 128 + 128 * 64 + 64 * 32)
+    neighbours = 2 * (f[1:] ** 2).sum()
+    squares = (4 + 16) * (f**2).sum() + 64 * (f[3:] ** 2).sum()
+    biases = 3 * f.sum() + f[1:].sum() + f[3:].sum()
+    slopes = 512 + 3 * f.sum() + f[3:].sum()
+    last = 64 * 32 * 16 + 16 + 16 * 6 + 6
+    counted = sum(parameter.numel() for parameter in generator.parameters())
+    assert counted == ones + neighbours + squares + biases + slopes + last == 7_961_686
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "frame"), [(150, 109, (5, 9)), (75, 55, (10, 4)), (33, 64, (15, 0))]
+)
+def test_the_published_generator_doubles_its_map_five_times_and_cuts_the_frame_off(height, width, frame):
+    """At 150 x 109 it cuts off 5 rows before and after, 9 columns before and 10 after, as released."""
+    generator, shapes, whole = published(height, width, 32), [], []
+    rows, columns = generator.map_shape[1:]
+    for number, block in enumerate(generator.blocks):
+        block.register_forward_hook(lambda module, seen, made: shapes.append(tuple(made.shape[1:])))
+        assert next(block.refine.parameters()).shape[0] == 32 >> number
+    generator.smooth.register_forward_hook(lambda module, seen, made: whole.append(made))
+    with torch.inference_mode():
+        scans = generator(torch.randn(1, math.prod(generator.map_shape)))
+        top, left = frame
+        inside = whole[0][:, :, top : top + height, left : left + width]
+        torch.testing.assert_close(scans, generator.last(inside))
+    assert shapes == [(32 >> n, rows << (n + 1), columns << (n + 1)) for n in range(5)]
+    assert scans.shape == (1, 6, height, width)
 
 
 def is_conv(module):

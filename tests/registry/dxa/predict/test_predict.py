@@ -51,7 +51,15 @@ def run(models, tmp_path_factory):
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "results" / "trials.parquet")
     record = {
         "cohort": {"simulated": True},
-        "tasks": [{"name": name, "primary": {"direction": "max"}} for name in TASKS],
+        "suite": {"settings": models["anthropometry"][1].settings},
+        "tasks": [
+            {
+                "name": name,
+                "version": CATALOGUE.task(name).card.version,
+                "primary": {"direction": "max"},
+            }
+            for name in TASKS
+        ],
     }
     (folder / "run.json").write_text(json.dumps(record))
     return folder
@@ -67,6 +75,7 @@ def row(task, key, *, seed, score, label_fraction=None):
         "protocols": ["matched", "tuned"],
         "seed": seed,
         "validation_score": score,
+        "hyperparameters": "{}",
         "label_fraction": label_fraction,
         "split": 0,
     }
@@ -142,7 +151,7 @@ def test_a_surface_of_another_topology_works_and_repeats_itself(run, tmp_path):
 def test_the_best_model_on_validation_is_taken_and_label_fractions_are_not(run):
     found = find_model(run, arm="nodxa_vae", task="pseudo_dxa", protocol="tuned")
     assert (found.key, found.validation_score, found.simulated) == ("pseudo_dxa-key", 0.5, True)
-    assert found.metadata["mesh_backend"]["name"] in ("torch", "kaolin")
+    assert found.artifact.metadata["mesh_backend"]["name"] in ("torch", "kaolin")
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,8 @@ def largest_error_mm(name: str, bodies: BodyModel, coefficients: np.ndarray, tru
         above = np.count_nonzero(off.max(axis=0) > LARGEST_ERROR_MM)
         print(
             f"{name}, {part}: mean {off.mean():.4f}, max {off.max():.3f} mm, "
-            f"{above} above {LARGEST_ERROR_MM:g} mm; the model's own asymmetry: median {np.median(apart):.3f}, max {apart.max():.3f} mm"
+            f"{above} above {LARGEST_ERROR_MM:g} mm; "
+            f"the model's own asymmetry: median {np.median(apart):.3f}, max {apart.max():.3f} mm"
         )
     return float(error_mm.max())
 

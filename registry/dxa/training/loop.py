@@ -27,7 +27,7 @@ from registry.dxa.training.polar import PolarMomentum
 Terms = Mapping[str, Tensor]
 #: Time between checkpoints.
 CHECKPOINT_SECONDS = 30.0
-#: A loss this many times the first one has exploded.
+#: A loss this many times the first one of the same terms has exploded.
 EXPLODED = 1000.0
 
 
@@ -155,6 +155,7 @@ class Trained:
 class _Progress:
     step: int = 0
     first_loss: float = math.nan
+    first_terms: tuple[str, ...] = ()
     stale: int = 0
     best: dict[str, float] = field(default_factory=dict)
     best_step: int = 0
@@ -206,8 +207,8 @@ def train(
     Raises
     ------
     DivergedError
-        If a term of the loss is infinite or no number, or the loss is a thousand times the first one; names
-        step and term, and the step of the last checkpoint, which stays.
+        If a term of the loss is infinite or no number, or the loss is a thousand times the first one of the
+        same terms; names step and term, and the step of the last checkpoint, which stays.
     """
     optimizers = _optimizers(groups, recipe)
     clipped = [[parameter for group in groups if not group.apart for parameter in group.parameters]]
@@ -285,8 +286,8 @@ def _refuse_divergence(values: Mapping[str, float], progress: _Progress, saved_s
             raise DivergedError(
                 f"training diverged: term {name!r} of the loss is {value} at step {step}; {kept}"
             )
-    if math.isnan(progress.first_loss):
-        progress.first_loss = total
+    if progress.first_terms != tuple(values):  # other terms are another loss, in units of its own
+        progress.first_loss, progress.first_terms = total, tuple(values)
     if abs(total) > EXPLODED * max(abs(progress.first_loss), 1e-12):
         raise DivergedError(
             f"training diverged: the loss is {total:.3g} at step {step}, it began with "

@@ -19,7 +19,7 @@ from registry.dxa.strategies.start import PART, Start, begin, initial_autoencode
 from registry.dxa.tasks.image_metrics import score_scans
 from registry.dxa.training.augmentation import augment, mask_patches, require_kind
 from registry.dxa.training.loop import Group, Recipe, Terms, train
-from registry.dxa.training.scans import load_scans
+from registry.dxa.training.scans import load_scans, room_for
 
 #: Learning rate of the discriminator relative to the generator's, as published.
 _DISCRIMINATOR_RATE = 0.1
@@ -144,9 +144,11 @@ def reconstruct(
 ) -> NDArray[np.float32]:
     """Send (n, 6, height, width) scans through the latent's mean and back; leaves evaluation mode on."""
     vae.eval()
+    made = room_for(scans.shape)
     with torch.inference_mode():
-        batches = [
-            vae(batch.to(device).contiguous(memory_format=torch.channels_last)).scans.cpu().contiguous()
-            for batch in torch.split(torch.from_numpy(scans), batch_size)
-        ]
-    return torch.cat(batches).numpy()
+        for start in range(0, len(scans), batch_size):
+            batch = torch.from_numpy(scans[start : start + batch_size]).to(device)
+            made[start : start + batch_size] = (
+                vae(batch.contiguous(memory_format=torch.channels_last)).scans.cpu().numpy()
+            )
+    return made

@@ -43,8 +43,7 @@ class Architecture:
     @classmethod
     def for_scans(cls, settings: DxaSettings, scans: NDArray[np.float32]) -> Architecture:
         """The architecture that a suite's settings ask for, normalised by (n, 6, height, width) scans."""
-        mean = scans.mean((0, 2, 3), dtype=np.float64)
-        scale = scans.std((0, 2, 3), dtype=np.float64)
+        mean, scale = _channel_statistics(scans)
         if not (scale > 0).all():
             raise InputError(
                 f"channel {int(np.argmin(scale))} of the training scans is constant",
@@ -88,4 +87,20 @@ class Architecture:
         return {**asdict(self), **{name: list(getattr(self, name)) for name in _TUPLES}}
 
 
+def _channel_statistics(scans: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel; of scans that memory does not hold, block by block."""
+    axes = (0, 2, 3)
+    if not isinstance(scans, np.memmap):
+        return scans.mean(axes, dtype=np.float64), scans.std(axes, dtype=np.float64)
+    blocks = range(0, len(scans), _BLOCK_SCANS)
+    count = scans.size / scans.shape[1]
+    mean = sum(scans[n : n + _BLOCK_SCANS].sum(axes, dtype=np.float64) for n in blocks) / count
+    squares = sum(
+        np.square(scans[n : n + _BLOCK_SCANS] - mean[:, None, None]).sum(axes, dtype=np.float64)
+        for n in blocks
+    )
+    return mean, np.sqrt(squares / count)
+
+
+_BLOCK_SCANS = 64
 _TUPLES = ("channel_mean", "channel_scale")

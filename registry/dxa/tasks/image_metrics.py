@@ -6,7 +6,7 @@ range, the pooling and the region. Every convention has a key that says which on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +29,8 @@ DATA_RANGE = MAXIMUM_CODE
 _R_PEDESTAL_COUNTS = 800.0
 #: Scans that SSIM works on at once.
 _BATCH = 16
+#: Scans that are scored at once, so that memory does not grow with a split.
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,16 @@ def score_scans(true: Scans, generated: Scans) -> Scores:
     dict[str, NDArray[np.float64]]
         `psnr_db`, `ssim`, `nmae` and `r_image_error`, (n,) each.
     """
+    metrics: dict[str, Callable[[Scans, Scans], Values]] = {
+        "psnr_db": psnr_db,
+        "ssim": ssim,
+        "nmae": nmae,
+        "r_image_error": r_image_error,
+    }
+    blocks = [slice(start, start + _BLOCK) for start in range(0, max(len(true), 1), _BLOCK)]
     return {
-        "psnr_db": psnr_db(true, generated),
-        "ssim": ssim(true, generated),
-        "nmae": nmae(true, generated),
-        "r_image_error": r_image_error(true, generated),
+        name: np.concatenate([metric(true[block], generated[block]) for block in blocks])
+        for name, metric in metrics.items()
     }
 
 

@@ -82,7 +82,7 @@ def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
         raise DataError(
             f"scans are of type {scans.dtype}, expected counts", mend="make or import the cohort again"
         )
-    reduced = _room((len(scans), 6, *_reduced_size(reduction)))
+    reduced = room_for((len(scans), 6, *_reduced_size(reduction)))
     for index, scan in enumerate(scans):
         reduced[index] = reduce_scan(np.asarray(scan, np.float32), reduction).transpose(2, 0, 1)
         if not np.isfinite(reduced[index]).all():
@@ -135,7 +135,7 @@ def reduce_scan(scan: NDArray[np.float32], reduction: int) -> NDArray[np.float32
     return scan
 
 
-def _room(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def room_for(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """An array to fill: in memory, or of a nameless temporary file where it would take much of it.
 
     The file's pages are the system's to keep or to drop; it is gone when the array is.

@@ -65,6 +65,17 @@ def test_a_constant_channel_is_refused(scans):
         Architecture.for_scans(DxaSettings(), flat)
 
 
+def test_statistics_of_scans_in_a_file_are_those_of_scans_in_memory(
+    scans, architecture, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("registry.dxa.models.architecture._BLOCK_SCANS", 5)
+    mapped = np.memmap(tmp_path / "scans", np.float32, mode="w+", shape=tuple(scans.shape))
+    mapped[:] = scans.numpy()
+    found = Architecture.for_scans(DxaSettings(latent_size=8), mapped)
+    np.testing.assert_allclose(found.channel_mean, architecture.channel_mean, rtol=1e-12)
+    np.testing.assert_allclose(found.channel_scale, architecture.channel_scale, rtol=1e-12)
+
+
 def test_the_stem_shows_high_low_and_all_energies(scans, architecture):
     encoder = ScanEncoder(architecture)
     seen = encoder.normalise(scans)

@@ -115,6 +115,14 @@ def test_every_score_is_one_finite_number_per_scan(pair):
         assert np.isfinite(values).all()
 
 
+def test_scoring_in_blocks_changes_no_bit(pair, monkeypatch):
+    whole = score_scans(*pair)
+    monkeypatch.setattr("registry.dxa.tasks.image_metrics._BLOCK", 2)
+    for name, values in score_scans(*pair).items():
+        np.testing.assert_array_equal(values, whole[name])
+    assert all(values.shape == (0,) for values in score_scans(pair[0][:0], pair[1][:0]).values())
+
+
 def test_the_loss_and_the_exhibits_mean_the_same_body(pair):
     from registry.dxa.losses.ratios import body_mask as loss_mask  # noqa: PLC0415
 

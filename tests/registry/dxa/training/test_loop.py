@@ -49,7 +49,7 @@ def fit(context, *, scale=1.0, selection=None):
         [Group(list(module.parameters()), 1e-2)],
         RECIPE,
         examples=len(INPUTS),
-        losses=lambda indices: {"square": scale * module(INPUTS[indices]).square().mean()},
+        losses=lambda batch: {"square": scale * module(INPUTS[batch.seen]).square().mean()},
         selection=chosen,
     )
     return {name: value.clone() for name, value in module.state_dict().items()}, trained
@@ -146,7 +146,7 @@ def test_an_exploding_loss_ends_the_trial_and_keeps_its_last_checkpoint(tmp_path
             [Group(list(module.parameters()), 1e-3)],
             RECIPE,
             examples=len(INPUTS),
-            losses=lambda indices: {"square": next(scales) * module(INPUTS[indices]).square().mean()},
+            losses=lambda batch: {"square": next(scales) * module(INPUTS[batch.seen]).square().mean()},
         )
     kept = load_checkpoint(tmp_path, torch.device("cpu"))
     assert kept["step"] == 3
@@ -242,3 +242,27 @@ def test_bfloat16_trains_near_float32(tmp_path, asked):
     for name, value in exact.items():
         assert torch.allclose(value, short[name], atol=0.05)
     assert not same(exact, short)
+
+
+@pytest.mark.parametrize("explodes", [False, True])
+def test_a_loss_of_other_terms_has_units_of_its_own(tmp_path, explodes):
+    """Latents first, scans in summed units later: a larger loss is none that has exploded."""
+    parameter, seen = nn.Parameter(torch.ones(1)), []
+
+    def losses(batch):
+        seen.append(len(seen))
+        if len(seen) <= 3:
+            return {"latent": parameter.square().sum()}
+        scale = 1e6 * (1e4 if explodes and len(seen) == 6 else 1)
+        return {"latent": parameter.square().sum(), "scan": scale * parameter.square().sum()}
+
+    def run():
+        module = nn.ParameterList([parameter])
+        train(trial(tmp_path), module, [Group([parameter], 1e-3)], RECIPE, examples=20, losses=losses)
+
+    if explodes:
+        with pytest.raises(DivergedError, match=r"at step 6, it began with .*e\+05"):
+            run()
+    else:
+        run()
+        assert len(seen) == RECIPE.steps

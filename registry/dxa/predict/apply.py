@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from registry.contracts import InputError, Task, TrialContext
-from registry.dxa.mesh.files import ENDINGS, read_mesh
+from registry.dxa.mesh.files import ENDINGS, read_mesh, require_upright
 from registry.dxa.models.architecture import Architecture
 from registry.dxa.models.mesh_to_scan import MeshToScan, SurfaceArchitecture
 from registry.dxa.models.vae import ScanVae
@@ -106,7 +106,9 @@ def _mesh_reader(kept: KeptModel) -> Callable[[Path], Scan]:
                 f"{path} is no surface, and pseudo_dxa reads surfaces",
                 mend=f"give one of {', '.join(ENDINGS)}",
             )
+        mesh = read_mesh(path)
+        require_upright(mesh, path)
         torch.manual_seed(_SEED)
-        return model.predict_mesh(read_mesh(path))
+        return model.predict_mesh(mesh)
 
     return generate

@@ -14,9 +14,15 @@ from registry.dxa.imaging import GRID
 _MAGNIFICATION = 3
 
 
-def write_channels(scan: NDArray[np.floating], path: Path) -> None:
-    """Write (150, 109, 6) counts as PNG, each channel from its darkest to its brightest value."""
-    from PIL import Image  # noqa: PLC0415 - only where a picture is wanted
+def write_channels(scan: NDArray[np.floating], path: Path, description: str) -> None:
+    """Write (150, 109, 6) counts as PNG, each channel from its darkest to its brightest value.
+
+    Parameters
+    ----------
+    description
+        Goes into the file: what it shows, and whether that is simulated.
+    """
+    from PIL import Image, PngImagePlugin  # noqa: PLC0415 - only where a picture is wanted
 
     low, high = scan.min((0, 1)), scan.max((0, 1))
     shades = 255 * (scan - low) / np.maximum(high - low, 1e-6)
@@ -24,5 +30,7 @@ def write_channels(scan: NDArray[np.floating], path: Path) -> None:
     height = round(image.height * _MAGNIFICATION * GRID.row_spacing_cm / GRID.column_spacing_cm)
     stretched = image.resize((image.width * _MAGNIFICATION, height), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
-    stretched.save(buffer, format="PNG")
+    facts = PngImagePlugin.PngInfo()
+    facts.add_text("Description", description)
+    stretched.save(buffer, format="PNG", pnginfo=facts)
     write_atomically(path, buffer.getvalue())

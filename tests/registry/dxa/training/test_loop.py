@@ -249,7 +249,7 @@ def test_a_loss_of_other_terms_has_units_of_its_own(tmp_path, explodes):
     """Latents first, scans in summed units later: a larger loss is none that has exploded."""
     parameter, seen = nn.Parameter(torch.ones(1)), []
 
-    def losses(indices):
+    def losses(batch):
         seen.append(len(seen))
         if len(seen) <= 3:
             return {"latent": parameter.square().sum()}

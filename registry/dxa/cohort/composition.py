@@ -123,8 +123,8 @@ class Composition:
 def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float) -> float:
     """Predicted share of fat in body mass.
 
-    Adults from 20 years on follow Gallagher et al. (2000), children up to 12 Deurenberg, Weststrate and
-    Seidell (1991), those between a mean of both::
+    Adults from 20 years on follow Gallagher et al. (2000; recalled, unverified), children up to 12
+    Deurenberg, Weststrate and Seidell (1991), those between a mean of both::
 
         adults    64.5 - 848 / BMI + 0.079 age - 16.4 male + 0.05 male age + 39.0 male / BMI
         children  1.51 BMI - 0.70 age - 3.6 male + 1.4

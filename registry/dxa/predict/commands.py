@@ -51,7 +51,7 @@ def predict(
       harness predict --run runs/quick --arm dxa_vae --task pseudo_dxa me.ply
       harness predict --run runs/quick --arm imagenet --task anthropometry scans/*.npy
     """
-    from registry.dxa.predict.apply import measures_of, scan_generator  # noqa: PLC0415
+    from registry.dxa.predict.apply import generator_of, measures_of  # noqa: PLC0415
     from registry.dxa.predict.files import names_of  # noqa: PLC0415
     from registry.dxa.predict.kept import find_model  # noqa: PLC0415
 
@@ -63,7 +63,7 @@ def predict(
     trained_for = _task(task, kept, plugins)
     if kept.simulated:
         click.echo("SIMULATED: this model learned from simulated scans; no value below is a clinical result.")
-    generate = scan_generator(task, kept)
+    generate = generator_of(trained_for, kept)
     rows: list[dict[str, Any]]
     if generate is None:
         measures = measures_of(trained_for, kept, files)

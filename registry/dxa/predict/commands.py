@@ -39,9 +39,9 @@ def predict(
 ) -> None:
     r"""Apply a trained model to new scans (.npy) or, for pseudo_dxa, to body surfaces (.ply, .obj, .off).
 
-    Generated scans are written as .npy (150 x 109 x 6, counts) and PNG, with their body composition in
-    predictions.csv; measures go to predictions.csv alone. A task of a plug-in reads either kind of file,
-    with its own predict() and the model that its restore() builds again.
+    Generated scans are written as .npy (counts, as large as those of training) and PNG, with their body
+    composition in predictions.csv; measures go to predictions.csv alone. A task of a plug-in reads either
+    kind of file, with its own predict() and the model that its restore() builds again.
 
     \b
     Examples:
@@ -121,18 +121,18 @@ def _compositions(
 
     given = None if calibration is None else read_calibration(calibration)
     try:
-        used = calibration_for(given, simulated=kept.simulated)
+        used = calibration_for(given, simulated=kept.simulated, grid=kept.grid)
     except InputError as error:
         click.echo(f"no body composition: {error.message}. {error.mend}", err=True)
         used = None
     rows = []
     for name, scan in made.items():
-        full = to_scanner_grid(scan, settings_of(kept).scan_reduction)
+        full = to_scanner_grid(scan, settings_of(kept).scan_reduction, kept.grid)
         np.save(output / f"{name}.npy", full, allow_pickle=False)
-        write_channels(full, output / f"{name}.png")
+        write_channels(full, output / f"{name}.png", kept.grid)
         row: dict[str, Any] = {"file": name}
         if used is not None:
-            (found,) = analyse(full[None], calibration=used).scans
+            (found,) = analyse(full[None], calibration=used, grid=kept.grid).scans
             row["flags"] = " ".join(sorted(found.flags)) or "none"
             row |= {measure: found.measures.get(measure, float("nan")) for measure in MEASURES}
         rows.append(row)

@@ -37,6 +37,8 @@ class DxaSettings(BaseModel):
     compiled
         Whether autoencoders train through torch.compile: equal up to rounding, worth its minute of
         compilation where a training takes many.
+    loader_workers
+        Threads that augment the scans of the next steps while one is computed; no number changes. 0: none.
     finetuning_epochs, finetuning_batch_size
         Passes over the labelled train scans of a task that trains, and scans per step.
     finetuning_patience
@@ -82,6 +84,7 @@ class DxaSettings(BaseModel):
     pretraining_batch_size: Count = 8
     precision: Literal["float32", "bfloat16"] = "float32"
     compiled: bool = False
+    loader_workers: Annotated[int, Field(ge=0)] = 0
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
     finetuning_patience: Count | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,11 +12,8 @@ import numpy as np
 import torch
 
 from registry.contracts import InputError, Task, TrialContext
-from registry.dxa.mesh.files import ENDINGS, read_mesh
-from registry.dxa.models.architecture import Architecture
-from registry.dxa.models.mesh_to_scan import MeshToScan, SurfaceArchitecture
-from registry.dxa.models.vae import ScanVae
-from registry.dxa.models.weights import load_weights
+from registry.dxa.mesh.files import ENDINGS, read_mesh, require_upright
+from registry.dxa.models.mesh_to_scan import MeshToScan
 from registry.dxa.predict.files import FileSplit, Scan, read_scan
 from registry.dxa.predict.kept import KeptModel
 from registry.dxa.settings import DxaSettings
@@ -26,14 +24,16 @@ from registry.dxa.training.scans import reduce_scan
 _SEED = 0
 
 
-def scan_generator(task: str, kept: KeptModel) -> Callable[[Path], Scan] | None:
+def generator_of(task: Task, kept: KeptModel) -> Callable[[Path], Scan] | None:
     """From a file to a generated (6, height, width) scan; `None` for tasks that generate none."""
-    if task == "reconstruction":
-        vae = ScanVae.from_artifact(kept.artifact)
-        return lambda path: reconstruct(vae, as_trained(path, kept)[None], torch.device("cpu"))[0]
-    if task == "pseudo_dxa":
-        return _mesh_reader(kept)
-    return None
+    name = task.card.name
+    if name not in ("reconstruction", "pseudo_dxa"):
+        return None
+    with _context(kept) as context:
+        model = task.restore(context, kept.artifact).state
+    if name == "reconstruction":
+        return lambda path: reconstruct(model, as_trained(path, kept)[None], torch.device("cpu"))[0]
+    return lambda path: _scan_of_surface(model, path)
 
 
 def as_trained(path: Path, kept: KeptModel) -> Scan:
@@ -57,19 +57,7 @@ def measures_of(task: Task, kept: KeptModel, paths: Sequence[Path]) -> list[dict
     """
     name = task.card.name
     split = FileSplit(paths, simulated=kept.simulated, grid=kept.grid)
-    with tempfile.TemporaryDirectory() as scratch:
-        context = TrialContext(
-            hyperparameters=kept.hyperparameters,
-            factors={},
-            settings=kept.settings,
-            seed=kept.seed,
-            device="cpu",
-            precision="float32",
-            threads=torch.get_num_threads(),
-            open_split=_no_cohort,
-            report=lambda step, steps, **values: None,
-            scratch=Path(scratch),
-        )
+    with _context(kept) as context:
         try:
             model = task.restore(context, kept.artifact)
         except NotImplementedError as error:
@@ -88,6 +76,24 @@ def measures_of(task: Task, kept: KeptModel, paths: Sequence[Path]) -> list[dict
     return [{name: values[row] for name, values in columns.items()} for row in range(len(paths))]
 
 
+@contextlib.contextmanager
+def _context(kept: KeptModel) -> Iterator[TrialContext]:
+    """What the task was given when it trained the model, without a cohort."""
+    with tempfile.TemporaryDirectory() as scratch:
+        yield TrialContext(
+            hyperparameters=kept.hyperparameters,
+            factors={},
+            settings=kept.settings,
+            seed=kept.seed,
+            device="cpu",
+            precision="float32",
+            threads=torch.get_num_threads(),
+            open_split=_no_cohort,
+            report=lambda step, steps, **values: None,
+            scratch=Path(scratch),
+        )
+
+
 def _no_cohort(part: str, split: str) -> NoReturn:
     raise InputError(
         f"the task opens the {split} split of {part!r} while it predicts, and files have no cohort",
@@ -95,18 +101,12 @@ def _no_cohort(part: str, split: str) -> NoReturn:
     )
 
 
-def _mesh_reader(kept: KeptModel) -> Callable[[Path], Scan]:
-    surface = SurfaceArchitecture.of(kept.artifact.metadata["surface"])
-    model = MeshToScan(surface, Architecture.of(kept.artifact))
-    load_weights(model, kept.artifact.parts["model"], what="model")
-
-    def generate(path: Path) -> Scan:
-        if path.suffix.lower() not in ENDINGS:
-            raise InputError(
-                f"{path} is no surface, and pseudo_dxa reads surfaces",
-                mend=f"give one of {', '.join(ENDINGS)}",
-            )
-        torch.manual_seed(_SEED)
-        return model.predict_mesh(read_mesh(path))
-
-    return generate
+def _scan_of_surface(model: MeshToScan, path: Path) -> Scan:
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"{path} is no surface, and pseudo_dxa reads surfaces", mend=f"give one of {', '.join(ENDINGS)}"
+        )
+    mesh = read_mesh(path)
+    require_upright(mesh, path)
+    torch.manual_seed(_SEED)
+    return model.predict_mesh(mesh)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from registry.contracts import InputError
 from registry.dxa.imaging import CHANNELS, GRID, Grid
-from registry.dxa.mesh.files import ENDINGS, read_mesh
+from registry.dxa.mesh.files import ENDINGS, read_mesh, require_upright
 
 Scan = NDArray[np.float32]
 _SCAN = ".npy"
@@ -63,9 +63,11 @@ class FileSplit:
         Raises
         ------
         InputError
-            If a file is no surface, or they have different numbers of vertices.
+            If a file is no surface that stands upright, or they have different numbers of vertices.
         """
         meshes = [read_mesh(path) for path in self.paths]
+        for mesh, path in zip(meshes, self.paths, strict=True):
+            require_upright(mesh, path)
         counts = {len(mesh.vertices) for mesh in meshes}
         if len(counts) > 1:
             raise InputError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ class KeptModel:
     ----------
     key
         Of its trial.
-    validation_score
-        Of its task's primary metric.
+    validation_score, metric
+        Of its task's primary metric, and what that is called.
     simulated
         Whether it learned from simulated scans.
     artifact
@@ -38,6 +39,7 @@ class KeptModel:
 
     key: str
     validation_score: float
+    metric: str
     simulated: bool
     artifact: Artifact
     task_version: str
@@ -60,7 +62,7 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
     Raises
     ------
     InputError
-        If the run has no such final trial, or kept no models.
+        If the run is of another domain, has no such final trial, or kept no models.
     DataError
         If a file of the run is missing or damaged.
     """
@@ -73,13 +75,14 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
         raise DataError(
             f"{run}/results/trials.parquet cannot be read ({error})", mend="finish the run"
         ) from error
+    if record["domain"]["name"] != "dxa":
+        raise InputError(
+            f"{run} is a run of the domain {record['domain']['name']!r}", mend="give a run of the domain dxa"
+        )
+    _require_known(task, [one["name"] for one in record["tasks"]], f"{run} has no task")
     found = trials.filter(pl.col("stage") == "final", pl.col("status") == "done", pl.col("task") == task)
     arms = sorted(set(found["strategy"].drop_nulls().to_list()))
-    if arm not in arms:
-        raise InputError(
-            f"{run} has no final trial of arm {arm!r} on task {task!r}",
-            mend=f"arms of this task: {', '.join(arms) or 'none'}",
-        )
+    _require_known(arm, arms, f"{run} has, on task {task!r}, no final trial of arm")
     found = found.filter(pl.col("strategy") == arm, pl.col("protocols").list.contains(protocol))
     for column in ("label_fraction", "split"):
         if column in found.columns:
@@ -97,6 +100,7 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
     return KeptModel(
         key=row["key"],
         validation_score=row["validation_score"],
+        metric=described["primary"]["label"],
         simulated=record["cohort"]["simulated"],
         artifact=_read_model(run / "trials" / row["key"]),
         task_version=described["version"],
@@ -104,6 +108,15 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
         hyperparameters=json.loads(row["hyperparameters"]),
         seed=row["seed"] or 0,
     )
+
+
+def _require_known(name: str, known: Sequence[str], problem: str) -> None:
+    """Refuse a name that is not there, with those that are, the closest first."""
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise InputError(f"{problem} {name!r}", mend=f"{hint}There is: {', '.join(known) or 'none'}")
 
 
 def _read_model(folder: Path) -> Artifact:

@@ -156,6 +156,17 @@ class PseudoDxa(Task):
             },
         )
 
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        """Point encoder and generator."""
+        from registry.dxa.models.architecture import Architecture  # noqa: PLC0415
+        from registry.dxa.models.mesh_to_scan import MeshToScan, SurfaceArchitecture  # noqa: PLC0415
+        from registry.dxa.models.weights import load_weights  # noqa: PLC0415
+        from registry.dxa.training.compute import prepare  # noqa: PLC0415
+
+        model = MeshToScan(SurfaceArchitecture.of(kept.metadata["surface"]), Architecture.of(kept))
+        load_weights(model, kept.parts["model"], what="model")
+        return FittedModel(model.to(prepare(context)), {})
+
     def _scored(self, context: TrialContext, model: MeshToScan | LinearGenerator) -> FittedModel:
         split = context.open_split(self.card.part, "validation")
         vertices, real = _load(context, split)

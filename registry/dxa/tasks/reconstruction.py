@@ -139,6 +139,13 @@ class Reconstruction(Task):
             },
         )
 
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        """The autoencoder."""
+        from registry.dxa.models.vae import ScanVae  # noqa: PLC0415
+        from registry.dxa.training.compute import prepare  # noqa: PLC0415
+
+        return FittedModel(ScanVae.from_artifact(kept).to(prepare(context)), {})
+
     def _scored(self, context: TrialContext, model: ScanVae | _Components) -> FittedModel:
         split = context.open_split(self.card.part, "validation")
         real = _load(context, split)

@@ -38,7 +38,7 @@ def generator_of(task: Task, kept: KeptModel) -> Callable[[Path], Scan] | None:
 
 def as_trained(path: Path, kept: KeptModel) -> Scan:
     """A scan's file as the model reads it: (6, height, width) counts, reduced as in training."""
-    reduced = reduce_scan(read_scan(path), settings_of(kept).scan_reduction)
+    reduced = reduce_scan(read_scan(path, kept.grid), settings_of(kept).scan_reduction)
     return np.ascontiguousarray(reduced.transpose(2, 0, 1))
 
 
@@ -56,7 +56,7 @@ def measures_of(task: Task, kept: KeptModel, paths: Sequence[Path]) -> list[dict
         If the task cannot build its model again, or predicts no measures.
     """
     name = task.card.name
-    split = FileSplit(paths, simulated=kept.simulated)
+    split = FileSplit(paths, simulated=kept.simulated, grid=kept.grid)
     with _context(kept) as context:
         try:
             model = task.restore(context, kept.artifact)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.contracts import Artifact, DataError, InputError
+from registry.dxa.imaging import GRID, Grid
 
 #: What a run is asked for so that its models stay.
 _KEEP = "run the suite with --keep-models into a new folder (finished trials are not repeated)"
@@ -45,6 +46,12 @@ class KeptModel:
     settings: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
     seed: int
+
+    @property
+    def grid(self) -> Grid:
+        """Pixels of the scans that it learned from; the simulated scanner's where the task does not say."""
+        declared = self.artifact.metadata.get("grid")
+        return GRID if declared is None else Grid(**declared)
 
 
 def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | None = None) -> KeptModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -242,6 +242,7 @@ def _facts(context: TrialContext, regressor: Regressor) -> dict[str, Any]:
     """What has to be known to build a regressor again."""
     return {
         "architecture": regressor.encoder.architecture.metadata(),
+        "grid": asdict(context.open_split(Anthropometry.card.part, "train").grid),
         "measures": list(MEASURES),
         "settings": dict(context.settings),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -148,6 +149,7 @@ class PseudoDxa(Task):
             parts={"model": weights_of(state)},
             metadata={
                 "architecture": state.architecture.metadata(),
+                "grid": asdict(context.open_split(self.card.part, "train").grid),
                 "surface": state.surface.metadata(),
                 "mesh_backend": {"name": state.backend.name, "version": state.backend.version},
                 "settings": dict(context.settings),

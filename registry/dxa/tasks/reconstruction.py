@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,6 +134,7 @@ class Reconstruction(Task):
             parts=model.state.parts(),
             metadata={
                 "architecture": model.state.encoder.architecture.metadata(),
+                "grid": asdict(context.open_split(self.card.part, "train").grid),
                 "settings": dict(context.settings),
             },
         )

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from registry.contracts import InputError, Task, TrialContext
 from registry.dxa.mesh.files import ENDINGS, read_mesh
@@ -20,8 +21,10 @@ from registry.dxa.predict.files import FileSplit, Scan, read_scan
 from registry.dxa.predict.kept import KeptModel
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.autoencoder import reconstruct
-from registry.dxa.training.scans import reduce_scan
+from registry.dxa.training.scans import ScanSplit, load_scans, reduce_scan
 
+#: Tasks whose kept models make scans.
+GENERATING_TASKS = ("reconstruction", "pseudo_dxa")
 #: Draws of points from meshes of other topologies repeat themselves.
 _SEED = 0
 
@@ -34,6 +37,23 @@ def scan_generator(task: str, kept: KeptModel) -> Callable[[Path], Scan] | None:
     if task == "pseudo_dxa":
         return _mesh_reader(kept)
     return None
+
+
+def generated_scans(task: str, kept: KeptModel, split: ScanSplit, chosen: NDArray[np.int64]) -> Scan:
+    """(n, 6, height, width) generated scans of the chosen ones of a split, as a final trial makes them.
+
+    Raises
+    ------
+    InputError
+        If the task generates no scans.
+    """
+    if task == "reconstruction":
+        real = load_scans(split, settings_of(kept).scan_reduction)[chosen]
+        return reconstruct(ScanVae.from_artifact(kept.artifact), real, torch.device("cpu"))
+    if task == "pseudo_dxa":
+        vertices = np.ascontiguousarray(split.vertices[chosen], np.float32)  # type: ignore[attr-defined]
+        return _surface_model(kept).predict(vertices)
+    raise InputError(f"task {task!r} generates no scans", mend=f"choose {' or '.join(GENERATING_TASKS)}")
 
 
 def as_trained(path: Path, kept: KeptModel) -> Scan:
@@ -95,10 +115,15 @@ def _no_cohort(part: str, split: str) -> NoReturn:
     )
 
 
-def _mesh_reader(kept: KeptModel) -> Callable[[Path], Scan]:
+def _surface_model(kept: KeptModel) -> MeshToScan:
     surface = SurfaceArchitecture.of(kept.artifact.metadata["surface"])
     model = MeshToScan(surface, Architecture.of(kept.artifact))
     load_weights(model, kept.artifact.parts["model"], what="model")
+    return model
+
+
+def _mesh_reader(kept: KeptModel) -> Callable[[Path], Scan]:
+    model = _surface_model(kept)
 
     def generate(path: Path) -> Scan:
         if path.suffix.lower() not in ENDINGS:

@@ -121,6 +121,20 @@ def model_files(artifact: Artifact) -> dict[str, bytes]:
     return {"model.json": canonical_json(dict(artifact.metadata)).encode(), **files}
 
 
+def read_model(folder: Path) -> Artifact | None:
+    """The model that `model_files` left in `folder`; `None` where there is none."""
+    from safetensors.numpy import load  # noqa: PLC0415 - not needed to plan
+
+    description = folder / "model.json"
+    if not description.is_file():
+        return None
+    parts = {
+        path.name.split(".")[1]: load(path.read_bytes())
+        for path in sorted(folder.glob("model.*.safetensors"))
+    }
+    return Artifact(parts, json.loads(description.read_bytes()))
+
+
 def _part_files(artifact: Artifact) -> dict[str, bytes]:
     """`<part>.safetensors` of every part."""
     from safetensors.numpy import save  # noqa: PLC0415 - not needed to plan

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from harness.artifacts import ArtifactStore, model_files
+from harness.artifacts import ArtifactStore, model_files, read_model
 from harness.door import Door, ProgressLog
 from harness.files import copy_folder, storage_error, storage_failure_in, utc_now, write_folder
 from harness.labels import labelled_view
@@ -76,6 +76,7 @@ def make_payload(
     threads: int,
     bracket: Mapping[str, Any] | None = None,
     keep_model: bool = False,
+    restore_from: Path | None = None,
 ) -> dict[str, Any]:
     """Everything a worker must be told to run `spec`.
 
@@ -88,6 +89,8 @@ def make_payload(
         rungs and the reduction.
     keep_model
         Whether a final model's weights stay in the trial's folder.
+    restore_from
+        Where a final model is taken from instead of being fitted; for the checks of what a task keeps.
     """
     return {
         "key": spec.key,
@@ -106,6 +109,7 @@ def make_payload(
         "threads": threads,
         "bracket": None if bracket is None else dict(bracket),
         "keep_model": keep_model,
+        "restore_from": None if restore_from is None else str(restore_from),
     }
 
 
@@ -267,6 +271,8 @@ class Attempt:
         task, baseline = catalogue.task(str(self.spec.task)), self.spec.baseline
         door = self._door(domain)
         context = self._context(labelled_view(door.learning_view, domain, task.card.part, self.spec))
+        if (folder := self.payload.get("restore_from")) is not None:
+            return self._predict_again(task, context, door, Path(folder))
         if baseline is None:
             context = replace(context, report=self._watched(task))
             model = task.fit(context, self.store.load(self.payload["artifact"]))
@@ -284,6 +290,14 @@ class Attempt:
         exhibits = tuple(task.exhibits(context, model, split))
         kept = task.keep(context, model) if self.payload.get("keep_model") else None
         return Produced(validation, score, predictions=predictions, exhibits=exhibits, model=kept)
+
+    def _predict_again(self, task: Task, context: TrialContext, door: Door, folder: Path) -> Produced:
+        """Predict with a model that an earlier trial kept; nothing is fitted or scored."""
+        kept = read_model(folder)
+        if kept is None:
+            raise FileNotFoundError(f"{folder} keeps no model")
+        split = self._open_test(door, task.card.part)
+        return Produced({}, predictions=task.predict(context, task.restore(context, kept), split))
 
     def _open_test(self, door: Door, part: str) -> Any:
         """Open the test split; that is on the ledger before it happens."""

@@ -31,7 +31,7 @@ from reports.export import (
     value_rows,
     write_atomically,
 )
-from reports.markdown import SIMULATED, answer_lines, extent, heading, plain, table_lines
+from reports.markdown import SIMULATED, answer_lines, control_lines, extent, heading, plain, table_lines
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -294,10 +294,11 @@ def _index_lines(contents: Contents, manifest: Mapping[str, Any]) -> Iterator[st
         yield f"\n{SIMULATED}"
     yield f"\n{plain(manifest['suite']['description'])}\n\n{extent(contents)}"
     yield "\n## Answer"
-    yield from answer_lines(contents)
     for block in contents.blocks:
+        yield from answer_lines(block.answer)
         if block.endpoint:
             yield f"\n![Primary endpoint: {heading(block.data)}]({safe_name(block.endpoint.key)}.svg)"
+    yield from control_lines(contents, "##")
     if contents.warnings:
         yield "\n## Read with care\n"
         yield from (f"- {plain(warning)}" for warning in contents.warnings)

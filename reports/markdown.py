@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reports.answer import digits, interval, p_words
+from reports.answer import Answer, digits, interval, p_words
 from reports.comparison import WITH_UNIT, Comparison, Line, StatisticTable, Table
 from reports.contents import Contents
 from reports.sample import readable
@@ -40,7 +40,9 @@ def _lines(contents: Contents) -> Iterator[str]:
         yield f"\n{SIMULATED}"
     yield f"\n{extent(contents)}"
     yield "\n## Answer"
-    yield from answer_lines(contents)
+    for one in contents.answers:
+        yield from answer_lines(one)
+    yield from control_lines(contents, "###")
     if contents.warnings:
         yield "\n### Read with care\n"
         yield from (f"- {plain(warning)}" for warning in contents.warnings)
@@ -64,11 +66,19 @@ def heading(comparison: Comparison) -> str:
     return f"{plain(comparison.title)}, {' = '.join(comparison.protocols)}"
 
 
-def answer_lines(contents: Contents) -> Iterator[str]:
-    """The answer of every comparison."""
-    for one in contents.answers:
-        yield f"\n**{plain(one.title)}, {' = '.join(one.protocols)}.** {plain(one.headline)}"
-        yield from (plain(sentence) for sentence in one.sentences)
+def answer_lines(one: Answer) -> Iterator[str]:
+    """The answer of a comparison."""
+    yield f"\n**{plain(one.title)}, {' = '.join(one.protocols)}.** {plain(one.headline)}"
+    yield from (plain(sentence) for sentence in one.sentences)
+
+
+def control_lines(contents: Contents, level: str) -> Iterator[str]:
+    """What is known beforehand, and whether it came out; nothing where a suite has no controls."""
+    if contents.analyses.controls:
+        yield f"\n{level} Controls\n"
+        for one in contents.analyses.controls:
+            place = f"{one.title}, {' = '.join(one.protocols)}, {contents.title(one.column)}"
+            yield f"- {plain(place)}: {plain(one.sentence)}"
 
 
 def table_lines(comparison: Comparison, simulated: bool) -> Iterator[str]:

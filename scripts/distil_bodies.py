@@ -4,6 +4,7 @@ Run from the repository's root, in an environment with the extra ``bodies`` (the
 model takes some minutes and 1 GB of cache in ``ANNY_CACHE_DIR``)::
 
     python scripts/distil_bodies.py registry/dxa/cohort/data/bodies.npz
+    python scripts/distil_bodies.py registry/dxa/cohort/data/bodies.npz --check  # measures the file as it is
 
 What is kept: the mean and a principal basis of the rest pose's vertices and joints over bodies of 6 to 85
 years, skin weights, triangles and bones, the model's own map from phenotypes to shapes, projected on the
@@ -45,6 +46,8 @@ NARROWED = {"height": (0.15, 0.85), "cupsize": (0.5, 0.5), "firmness": (0.5, 0.5
 JOINTS_PER_VERTEX = 6
 CENTIMETRES = 100.0
 LARGEST_ERROR_MM = 1.0
+SEED = 20220613
+BATCH = 20  # bodies at a time: the model also poses them, which takes memory
 
 
 def sample_phenotypes(model: Any, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -183,12 +186,9 @@ def principal_basis(points: torch.Tensor, rank: int) -> tuple[torch.Tensor, torc
 
 def rest_points(model: Any, phenotypes: torch.Tensor, vertices: np.ndarray) -> np.ndarray:
     """Vertices and joints of the model itself in its rest pose, in centimetres, shape (bodies, points, 3)."""
-    parts = []
-    for batch in phenotypes.split(20):  # the model also poses, which takes memory
-        output = model(phenotype_kwargs=batch)
-        joints = output["rest_bone_heads"]
-        parts.append(torch.cat([output["rest_vertices"][:, vertices], joints], dim=1).numpy())
-    return CENTIMETRES * np.concatenate(parts)
+    output = model(phenotype_kwargs=phenotypes)
+    points = torch.cat([output["rest_vertices"][:, vertices], output["rest_bone_heads"]], dim=1)
+    return CENTIMETRES * points.numpy()
 
 
 def as_the_model_takes_them(model: Any, bodies: BodyModel, people: list[Phenotypes]) -> torch.Tensor:
@@ -206,69 +206,66 @@ def as_the_model_takes_them(model: Any, bodies: BodyModel, people: list[Phenotyp
     return torch.tensor(rows, dtype=model.dtype)
 
 
-def largest_error_mm(name: str, rebuilt: np.ndarray, truth: np.ndarray, vertices: int) -> float:
-    """Print and return how far points are from the model's."""
-    error_mm = 10 * np.linalg.norm(rebuilt - truth, axis=-1)
-    for part, points in (("vertices", error_mm[:, :vertices]), ("joints", error_mm[:, vertices:])):
-        above = np.count_nonzero(points.max(axis=0) > LARGEST_ERROR_MM)
+def largest_error_mm(name: str, bodies: BodyModel, coefficients: np.ndarray, truth_of: Any) -> float:
+    """Print how far bodies are from the model's own, and return the distance of the worst point.
+
+    ``truth_of`` maps a slice of the bodies to the model's points.
+    """
+    error, asymmetry = [], []
+    for start in range(0, len(coefficients), BATCH):
+        batch = slice(start, start + BATCH)
+        rest = [bodies.rest(row) for row in coefficients[batch]]
+        rebuilt = np.stack([np.concatenate([body.vertices_cm, body.joints_cm]) for body in rest])
+        truth = truth_of(batch)
+        error.append(10 * np.linalg.norm(rebuilt - truth, axis=-1))
+        asymmetry.append(10 * np.linalg.norm(truth - mirrored(truth, bodies.mirror_points), axis=-1) / 2)
+    error_mm, asymmetry_mm = np.concatenate(error), np.concatenate(asymmetry)
+    for part, points in (("vertices", slice(0, bodies.vertices)), ("joints", slice(bodies.vertices, None))):
+        off, apart = error_mm[:, points], asymmetry_mm[:, points].max(axis=1)
+        above = np.count_nonzero(off.max(axis=0) > LARGEST_ERROR_MM)
         print(
-            f"{name}, {part}: mean {points.mean():.4f}, max {points.max():.3f} mm, "
-            f"{above} above {LARGEST_ERROR_MM:g} mm"
+            f"{name}, {part}: mean {off.mean():.4f}, max {off.max():.3f} mm, "
+            f"{above} above {LARGEST_ERROR_MM:g} mm; "
+            f"the model's own asymmetry: median {np.median(apart):.3f}, max {apart.max():.3f} mm"
         )
     return float(error_mm.max())
 
 
-def measure(model: Any, path: Path, vertices: np.ndarray, count: int, generator: torch.Generator) -> float:
-    """Largest error of the written file, in mm, on bodies that it was not made from."""
+def measure(model: Any, path: Path, vertices: np.ndarray, count: int) -> float:
+    """Largest error of a file, in mm, on bodies that it was not made from."""
     with path.open("rb") as stream:
         bodies = read_body_model(stream)
-
-    def rebuild(coefficients: np.ndarray) -> np.ndarray:
-        rest = [bodies.rest(row) for row in coefficients]
-        return np.stack([np.concatenate([body.vertices_cm, body.joints_cm]) for body in rest])
-
-    even = sample_phenotypes(model, count, generator)
+    even = sample_phenotypes(model, count, torch.Generator().manual_seed(SEED + 1))
     coefficients = blend_weights(model, even).numpy() @ bodies.shape_from_blend + bodies.shape_offset
-    truth = rest_points(model, even, vertices)
-    errors = [largest_error_mm(f"{count} bodies", rebuild(coefficients), truth, bodies.vertices)]
-    offset_mm = 10 * np.linalg.norm(truth - mirrored(truth, bodies.mirror_points), axis=-1) / 2
-    print(f"the model's own points are up to {offset_mm.max():.3f} mm from its mean with its mirror image")
+    largest = largest_error_mm(
+        f"{count} held-out bodies",
+        bodies,
+        coefficients,
+        lambda batch: rest_points(model, even[batch], vertices),
+    )
 
     # The cohort's people are heavier than the model's heaviest: its shapes are continued in a straight line.
-    random = np.random.default_rng(20220613)
+    random = np.random.default_rng(SEED + 2)
     people = [
         draw_phenotypes(bodies, ("female", "male")[number % 2], random.uniform(*AGES_YEARS), random)
         for number in range(count)
     ]
     coefficients = np.stack([shape_coefficients(bodies, person) for person in people])
     model.extrapolate_phenotypes = True
-    truth = rest_points(model, as_the_model_takes_them(model, bodies, people), vertices)
-    errors.append(
-        largest_error_mm(f"{count} people of the cohort", rebuild(coefficients), truth, bodies.vertices)
+    phenotypes = as_the_model_takes_them(model, bodies, people)
+    return max(
+        largest,
+        largest_error_mm(
+            f"{count} people of the cohort",
+            bodies,
+            coefficients,
+            lambda batch: rest_points(model, phenotypes[batch], vertices),
+        ),
     )
-    return max(errors)
 
 
-def main() -> None:
-    """Distil, write, measure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--bodies", type=int, default=1000, help="bodies that make the basis")
-    parser.add_argument("--held-out", type=int, default=200, help="bodies that measure the error")
-    parser.add_argument("--rank", type=int, default=128)
-    parser.add_argument("--asymmetric-rank", type=int, default=6)
-    options = parser.parse_args()
-    torch.set_num_threads(2)
-
-    model = anny.Anny(
-        topology="anny-noeyes-notongue",
-        phenotypes="all",
-        skinning_method="lbs",
-        phenotype_blendshapes="original",
-    ).to(dtype=torch.float64)
-    faces, vertices = closed_surface(model)
+def distil(model: Any, faces: np.ndarray, vertices: np.ndarray, options: argparse.Namespace) -> None:
+    """Write the file."""
     renumbered = np.zeros(faces.max() + 1, dtype=np.uint16)
     renumbered[vertices] = np.arange(len(vertices))
 
@@ -277,7 +274,7 @@ def main() -> None:
     template = torch.cat([model.template_vertices[vertices], model.template_bone_heads])
     shapes, template = CENTIMETRES * shapes.flatten(1), CENTIMETRES * template.flatten()
 
-    generator = torch.Generator().manual_seed(20220613)
+    generator = torch.Generator().manual_seed(SEED)
     weights = blend_weights(model, sample_phenotypes(model, options.bodies, generator))
     mirror = mirror_images(model, vertices)
     stored = np.flatnonzero(mirror >= np.arange(len(mirror)))  # one of each pair, and the midline
@@ -316,7 +313,31 @@ def main() -> None:
     size = options.output.stat().st_size
     print(f"{options.output}: {len(vertices)} vertices, {len(faces)} triangles, {size / 1e6:.2f} MB")
 
-    if measure(model, options.output, vertices, options.held_out, generator) > LARGEST_ERROR_MM:
+
+def main() -> None:
+    """Distil, write, measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--check", action="store_true", help="measure the file, do not write it")
+    parser.add_argument("--bodies", type=int, default=1000, help="bodies that make the basis")
+    parser.add_argument("--held-out", type=int, default=1000, help="bodies that measure the error, twice")
+    parser.add_argument("--rank", type=int, default=128)
+    parser.add_argument("--asymmetric-rank", type=int, default=6)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+
+    model = anny.Anny(
+        topology="anny-noeyes-notongue",
+        phenotypes="all",
+        skinning_method="lbs",
+        phenotype_blendshapes="original",
+    ).to(dtype=torch.float64)
+    faces, vertices = closed_surface(model)
+    if not options.check:
+        distil(model, faces, vertices, options)
+    if measure(model, options.output, vertices, options.held_out) > LARGEST_ERROR_MM:
         sys.exit(f"an error above {LARGEST_ERROR_MM:g} mm: raise --rank or --asymmetric-rank")
 
 

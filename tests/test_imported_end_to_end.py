@@ -10,6 +10,7 @@ import pytest
 from registry.dxa.cohort.build import build_cohort
 from registry.dxa.cohort.manifest import read_manifest
 from registry.dxa.cohort.specification import CohortSpecification
+from tests.registry.dxa.cohort.test_grids import refine
 from tests.registry.dxa.cohort.test_import import write_layout
 from tests.test_end_to_end import harness
 
@@ -44,11 +45,14 @@ finetuning_batch_size = 4
 
 
 @pytest.mark.slow
-def test_a_suite_runs_on_imported_scans_and_says_that_they_are_real(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["150 x 109", "300 x 109"])
+def test_a_suite_runs_on_imported_scans_and_says_that_they_are_real(tmp_path: Path, size: str) -> None:
     counts = {"train": 12, "validation": 4, "test": 4}
     specification = CohortSpecification.read({"seed": 4, "pretraining": counts, "paired": counts}, "test")
     build_cohort(specification, tmp_path / "made", workers=1)
     study = write_layout(tmp_path / "made", tmp_path / "study")
+    if size != "150 x 109":
+        refine(study)
     declaration = (study / "cohort.toml").read_text()
     (study / "cohort.toml").write_text(declaration.replace("simulated = true", "simulated = false"))
     (tmp_path / "real.toml").write_text(SUITE)

@@ -150,6 +150,8 @@ class Laboratory:
         artifact: str | None = None,
         test_is_closed: bool = True,
         interrupt: bool = False,
+        keep_models: bool = False,
+        restore_from: str | None = None,
     ) -> Observation:
         """Execute trials one after another in a process of their own.
 
@@ -163,9 +165,20 @@ class Laboratory:
             Give a cohort without its test files, and watch; final trials need the whole one.
         interrupt
             Kill the process half-way through its first trial that reports progress.
+        keep_models
+            Whether final trials keep their models.
+        restore_from
+            The place from which final trials take models that were kept there, instead of fitting.
         """
         request = {
-            "payloads": [self._payload(place, spec, artifact, test_is_closed) for spec in specs],
+            "payloads": [
+                {
+                    **self._payload(place, spec, artifact, test_is_closed),
+                    "keep_model": keep_models,
+                    "restore_from": restore_from and str(self.results(restore_from, spec)),
+                }
+                for spec in specs
+            ],
             "closed_cohort": str(self.closed_cohort) if test_is_closed else None,
             "writable": [str(self.folder), str(_user_cache())],
             "interrupt": interrupt,

@@ -30,7 +30,7 @@ def examine_task(findings: Findings, laboratory: Laboratory, name: str) -> None:
     artifact = start.outcomes[0]["row"]["artifact"]
     final = _final_specs(laboratory, name, upstream)
     learning = dataclasses.replace(final[0], stage="tune")
-    _share_artifacts(laboratory, "learning", "first", "second", "resumed")
+    _share_artifacts(laboratory, "learning", "first", "second", "restored", "resumed")
 
     tuned = laboratory.observe("learning", [learning], artifact=artifact)
     mend = "make it run on the tiny data; fit() returns a FittedModel with the primary metric in `validation`"
@@ -39,7 +39,9 @@ def examine_task(findings: Findings, laboratory: Laboratory, name: str) -> None:
             judge_manners(findings, laboratory, tuned)
         return
     baselines = [trial.spec for trial in plan.fixed if trial.spec.baseline is not None]
-    first = laboratory.observe("first", [*final, *baselines], artifact=artifact, test_is_closed=False)
+    first = laboratory.observe(
+        "first", [*final, *baselines], artifact=artifact, test_is_closed=False, keep_models=True
+    )
     if not findings.judge(
         "predicts the test split",
         not first.failure,
@@ -69,6 +71,7 @@ def examine_task(findings: Findings, laboratory: Laboratory, name: str) -> None:
         "draw every random number from context.seed",
     )
     _judge_seeds(findings, laboratory, task, final)
+    _judge_restoring(findings, laboratory, final[0], artifact)
     judge_manners(findings, laboratory, tuned)
     judge_resources(findings, laboratory, first, task.card.resources)
     judge_resuming(findings, laboratory, learning, artifact=artifact, result=_scores, expected=_scores(tuned))
@@ -135,6 +138,26 @@ def _judge_predictions(findings: Findings, laboratory: Laboratory, task: Task, s
         seen=", ".join(f"{layout.key}: {len(layout.rows)} rows" for layout in layouts),
         otherwise=f"declared and not delivered: {', '.join(absent)}" if layouts else "layouts() is empty",
         mend="name rows in layouts() and in the primary endpoint as the predictions or scores are named",
+    )
+
+
+def _judge_restoring(findings: Findings, laboratory: Laboratory, spec: TrialSpec, artifact: str) -> None:
+    """What `keep` hands out is enough for `restore`, in a process that fitted nothing."""
+    check = "a kept model predicts the same"
+    if not (laboratory.results("first", spec) / "model.json").is_file():
+        findings.leave_out(check, "keep() hands out no model; `harness predict` cannot apply it to new data")
+        return
+    again = laboratory.observe(
+        "restored", [spec], artifact=artifact, test_is_closed=False, restore_from="first"
+    )
+    same = not again.failure and _records(laboratory, "first", spec) == _records(laboratory, "restored", spec)
+    findings.judge(
+        check,
+        same,
+        seen="built again in another process from its weights",
+        otherwise=again.failure or "the model that restore() built predicted otherwise",
+        mend="implement restore(context, kept) so that it builds the very model whose weights and facts "
+        "keep(context, model) handed out",
     )
 
 

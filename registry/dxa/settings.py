@@ -37,6 +37,8 @@ class DxaSettings(BaseModel):
     compiled
         Whether autoencoders train through torch.compile: equal up to rounding, worth its minute of
         compilation where a training takes many.
+    loader_workers
+        Threads that augment the scans of the next steps while one is computed; no number changes. 0: none.
     finetuning_epochs, finetuning_batch_size
         Passes over the labelled train scans of a task that trains, and scans per step.
     finetuning_patience
@@ -82,6 +84,7 @@ class DxaSettings(BaseModel):
     pretraining_batch_size: Count = 8
     precision: Literal["float32", "bfloat16"] = "float32"
     compiled: bool = False
+    loader_workers: Annotated[int, Field(ge=0)] = 0
     finetuning_epochs: Count = 8
     finetuning_batch_size: Count = 8
     finetuning_patience: Count | None = None
@@ -103,16 +106,27 @@ class DxaSettings(BaseModel):
     @property
     def latent_map(self) -> tuple[int, int, int]:
         """Channels, rows and columns of the latent as the published generator sees it."""
-        rows, columns = (-(-length // LATENT_PIXEL) for length in self.scan_size)
-        return self.latent_size // (rows * columns), rows, columns
+        return self.latent_map_of(self.scan_size)
 
-    @model_validator(mode="after")
-    def _latent_fills_its_map(self) -> Self:
-        channels, rows, columns = self.latent_map
+    def latent_map_of(self, scan_size: tuple[int, int]) -> tuple[int, int, int]:
+        """The same for scans of another height and width.
+
+        Raises
+        ------
+        ValueError
+            If the latent does not fill the published generator's map.
+        """
+        rows, columns = (-(-length // LATENT_PIXEL) for length in scan_size)
         pixels = rows * columns
+        channels = self.latent_size // pixels
         if self.generator == "published" and (channels * pixels != self.latent_size or channels % 32):
             raise ValueError(
                 f"latent_size {self.latent_size} is not a multiple of {32 * pixels}: the published generator "
                 f"halves the channels of a map of {rows} x {columns} pixels five times"
             )
+        return channels, rows, columns
+
+    @model_validator(mode="after")
+    def _latent_fills_its_map(self) -> Self:
+        self.latent_map_of(self.scan_size)
         return self

@@ -316,7 +316,13 @@ class Stroke(Task):
         return self._predictions(split, np.tile(model.state, (len(split.images), 1)))
 
     def keep(self, context: TrialContext, model: FittedModel) -> Artifact:
-        return Artifact({"head": {"weights": model.state[1]}}, {"measures": list(MEASURES)})
+        artifact, weights = model.state
+        return Artifact(
+            {"head": {"weights": weights}, "encoder": artifact.parts["encoder"]}, {"measures": list(MEASURES)}
+        )
+
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        return FittedModel((kept, kept.parts["head"]["weights"]), {})
 
     def layouts(self) -> Sequence[TableLayout]:
         rows = tuple(Row(key, label, unit="px" if key != "ink" else "") for key, label in MEASURES.items())

@@ -21,6 +21,8 @@ from reports import RecordsError
 from reports.build import build
 from reports.contents import read_contents
 from reports.kept import BEGIN, END, MANIFEST, check_kept, keep, listing
+from reports.markdown import plain
+from tests.reports.designs import DesignRecords, control_arms
 from tests.reports.records import Records
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -121,6 +123,17 @@ def test_the_page_beside_lists_what_is_kept(results: Path) -> None:
     assert listing(results) in text
     assert "(run/index.md)" in text
     assert "old" not in text
+
+
+def test_controls_stand_with_the_answer(tmp_path: Path) -> None:
+    records = DesignRecords(patients=20, derived=control_arms(), fractions=(), splits=1)
+    contents = read_contents(records.write(tmp_path / "run"), 50)
+    page = keep(contents, tmp_path / "kept", WRITTEN).read_text(encoding="utf-8")
+    controls = page.partition("## Controls\n")[2].partition("\n## ")[0]
+    assert len(contents.analyses.controls) >= 3
+    assert controls.count("\n- ") == len(contents.analyses.controls)
+    for one in contents.analyses.controls:
+        assert plain(one.sentence) in controls
 
 
 def test_keeping_again_gives_the_same_bytes(run: Path, results: Path) -> None:

@@ -14,6 +14,7 @@ from registry.contracts import InputError
 from registry.dxa.bodycomp.analysis import MEASURES, analyse
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
 from registry.dxa.imaging.attenuation import BeamMode
+from registry.dxa.imaging.geometry import GRID, Grid
 
 if TYPE_CHECKING:
     import polars
@@ -134,14 +135,21 @@ class BuiltInAnalyser:
         )
 
 
-def calibration_for(calibration: Calibration | None, *, simulated: bool) -> Calibration:
-    """The calibration that may be applied to scans.
+def calibration_for(calibration: Calibration | None, *, simulated: bool, grid: Grid = GRID) -> Calibration:
+    """The calibration that may be applied to scans of a grid.
 
     Raises
     ------
     InputError
-        If the scans are not simulated and the calibration is missing or was fitted to simulated subjects.
+        If the scans are not simulated and the calibration is missing or was fitted to simulated subjects; if
+        they are simulated on another grid than the package's calibration was fitted on.
     """
+    if simulated and calibration is None and grid != GRID:
+        raise InputError(
+            f"the package's calibration is for {GRID}, these scans have {grid}",
+            mend="fit one with `harness bodycomp calibrate --cohort FOLDER` and attach it with "
+            "`harness data calibrate`",
+        )
     if simulated:
         return calibration or committed_calibration()
     if calibration is None or calibration.simulated:

@@ -18,6 +18,7 @@ from registry.dxa.bodycomp.calibration import (
     fit_calibration,
     write_calibration,
 )
+from registry.dxa.imaging.geometry import GRID, Grid
 
 CALIBRATION_SUBJECTS = 200
 
@@ -45,7 +46,12 @@ def calibrate_on_simulated(
 
 
 def calibrate_on_known(
-    scans: npt.NDArray[np.generic], known: npt.ArrayLike, *, source: str, simulated: bool
+    scans: npt.NDArray[np.generic],
+    known: npt.ArrayLike,
+    *,
+    source: str,
+    simulated: bool,
+    grid: Grid = GRID,
 ) -> Calibration:
     """Fit to scans whose 13 measures are known, in the order of ``MEASURES``.
 
@@ -56,7 +62,7 @@ def calibrate_on_known(
     """
     digest = hashlib.sha256(np.ascontiguousarray(scans).tobytes())
     digest.update(np.asarray(known, dtype=np.float64).tobytes())
-    raw = analyse(scans).measures
+    raw = analyse(scans, grid=grid).measures
     return fit_calibration(raw, known, source=source, simulated=simulated, fingerprint=digest.hexdigest())
 
 

@@ -118,7 +118,7 @@ def export(
     from registry.dxa.cohort.store import open_split  # noqa: PLC0415
 
     opened = open_split(cohort, part, split)  # type: ignore[arg-type]  # one of the two is given
-    key = export_scans(folder, opened.scan_ids, opened.scans, simulated=opened.simulated)
+    key = export_scans(folder, opened.scan_ids, opened.scans, simulated=opened.simulated, grid=opened.grid)
     click.echo(f"{len(opened)} scans in {folder}; hand it over whole. {key} tells who is who: keep it.")
 
 
@@ -238,7 +238,7 @@ def calibrate(cohort: Path | None, part: str, split: str, output: Path | None) -
     opened = open_split(cohort, part, split)
     fitted = calibrating.calibrate_on_known(
         opened.scans, opened.measures(MEASURES), source=f"{len(opened)} scans, {part}/{split}",
-        simulated=opened.simulated,
+        simulated=opened.simulated, grid=opened.grid,
     )  # fmt: skip
     write_calibration(fitted, output)
     click.echo(f"wrote {output}: {fitted.subjects} subjects")

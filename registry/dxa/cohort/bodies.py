@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 from typing import IO
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +170,7 @@ def body_model() -> BodyModel:
     try:
         with path.open("rb") as stream:
             return read_body_model(stream)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise DataError(f"{path} cannot be read ({error})", mend="reinstall the package") from error
 
 
@@ -178,7 +179,7 @@ def read_body_model(stream: IO[bytes]) -> BodyModel:
 
     Raises
     ------
-    ValueError
+    ValueError, KeyError, zipfile.BadZipFile
         If it is none.
     """
     with np.load(stream, allow_pickle=False) as file:

@@ -41,7 +41,7 @@ POINT_SPREAD_PIXELS = (0.45, 0.8)
 # Equations for body fat change from children's to adults' over these years. In percent points, what the
 # equations lack to the mean fat of adults in the American survey of 1999-2004 (Li et al. 2009).
 GROWING_YEARS = (12.0, 20.0)
-DXA_POINTS = 4.1
+DXA_POINTS: dict[Sex, float] = {"female": 1.8, "male": 4.6}
 # Muscular bodies have less fat than others of the same body mass index: percent points from the least to the
 # most muscular (ours), and the muscle that adults of the body model have on average.
 MUSCLE_POINTS = 8.0
@@ -123,21 +123,21 @@ class Composition:
 def fat_fraction(phenotypes: Phenotypes, bmi_kg_m2: float, percent_points: float) -> float:
     """Predicted share of fat in body mass.
 
-    Adults from 20 years on follow Gallagher et al. (2000), children up to 12 Deurenberg, Weststrate and
-    Seidell (1991), those between a mean of both::
+    Adults from 20 years on follow Gallagher et al. (2000; recalled, unverified), children up to 12
+    Deurenberg, Weststrate and Seidell (1991), those between a mean of both::
 
         adults    64.5 - 848 / BMI + 0.079 age - 16.4 male + 0.05 male age + 39.0 male / BMI
         children  1.51 BMI - 0.70 age - 3.6 male + 1.4
 
     Both were fitted to other methods than the scanner's, which finds ``DXA_POINTS`` more. Muscular bodies of
-    the same BMI have less, and the result is bent into 7 to 52 %.
+    the same BMI have less, and the result is bent into 7 to 58 %.
     """
     male, age = float(phenotypes.sex == "male"), phenotypes.age_years
     adult = 64.5 - 848.0 / bmi_kg_m2 + 0.079 * age + male * (-16.4 + 0.05 * age + 39.0 / bmi_kg_m2)
     child = 1.51 * bmi_kg_m2 - 0.70 * age - 3.6 * male + 1.4
-    percent = DXA_POINTS + float(np.interp(age, GROWING_YEARS, (child, adult)))
+    percent = DXA_POINTS[phenotypes.sex] + float(np.interp(age, GROWING_YEARS, (child, adult)))
     percent += percent_points - MUSCLE_POINTS * (phenotypes.muscle - MEAN_MUSCLE[phenotypes.sex])
-    return _softly_limited(percent, 7.0, 52.0) / 100.0
+    return _softly_limited(percent, 7.0, 58.0) / 100.0
 
 
 def _softly_limited(value: float, low: float, high: float, softness: float = 1.5) -> float:

@@ -13,9 +13,10 @@ from pydantic import Field, ValidationError, model_validator
 from registry.dxa.cohort.defects import Findings
 from registry.dxa.cohort.sources import Strict
 from registry.dxa.imaging.channels import CHANNELS, GAIN_COUNTS_PER_NEPER, MAXIMUM_CODE, OFFSET_COUNTS
-from registry.dxa.imaging.geometry import GRID
+from registry.dxa.imaging.geometry import Grid
 
 DECLARATION_NAME = "cohort.toml"
+LEAST_PIXELS = 32
 _MEND = "see docs/data.md for a complete example"
 
 
@@ -38,7 +39,8 @@ class ScannerDeclaration(Strict):
     Parameters
     ----------
     rows, columns
-        Pixels; rows run from head to feet, columns from the subject's right to left.
+        Pixels; rows run from head to feet, columns from the subject's right to left. Networks halve scans
+        five times, so that fewer than `LEAST_PIXELS` are refused.
     row_spacing_cm, column_spacing_cm
         Distance between pixel centres.
     bit_depth
@@ -49,8 +51,8 @@ class ScannerDeclaration(Strict):
         In the order of the files' last axis.
     """
 
-    rows: int = Field(ge=1)
-    columns: int = Field(ge=1)
+    rows: int = Field(ge=LEAST_PIXELS, le=4096)
+    columns: int = Field(ge=LEAST_PIXELS, le=4096)
     row_spacing_cm: float = Field(gt=0, le=5)
     column_spacing_cm: float = Field(gt=0, le=5)
     bit_depth: int = Field(ge=8, le=16)
@@ -60,17 +62,17 @@ class ScannerDeclaration(Strict):
 
     @model_validator(mode="after")
     def _readable(self) -> ScannerDeclaration:
-        if (self.rows, self.columns) != GRID.shape:
-            raise ValueError(
-                f"{self.rows} x {self.columns} pixels: this version reads {GRID.rows} x {GRID.columns}; "
-                "pad or resample the scans"
-            )
         names = [channel.name for channel in self.channels]
         if sorted(names) != sorted(CHANNELS):
             raise ValueError(
                 f"channels are {', '.join(names) or 'none'}; each of {', '.join(CHANNELS)} is needed once"
             )
         return self
+
+    @property
+    def grid(self) -> Grid:
+        """The pixels of a scan."""
+        return Grid(self.rows, self.columns, self.row_spacing_cm, self.column_spacing_cm)
 
     @property
     def order(self) -> list[int]:

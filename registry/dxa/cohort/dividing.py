@@ -76,7 +76,9 @@ def divide_cohort(source: Path, target: Path, *, split: int, fingerprint: str) -
 def _divide_part(
     manifest: Manifest, source: Path, partial: Path, part: str, generator: np.random.Generator
 ) -> dict[str, SplitRecord]:
-    opened = {name: Split(source / part / name, part, name, manifest.simulated) for name in SPLITS}
+    opened = {
+        name: Split(source / part / name, part, name, manifest.simulated, manifest.grid) for name in SPLITS
+    }
     places: dict[str, list[tuple[str, int]]] = {}
     for name, old in opened.items():
         for row, patient in enumerate(old.patients):

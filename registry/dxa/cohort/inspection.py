@@ -17,6 +17,7 @@ from registry.dxa.cohort.manifest import MANIFEST_NAME, FileRecord, Manifest, fi
 from registry.dxa.cohort.packed_split import Known, check_split
 from registry.dxa.cohort.specification import PARTS, SPLITS
 from registry.dxa.cohort.store import CALIBRATION, FACES, SCANS, SUBJECTS, VERTICES, Split
+from registry.dxa.imaging.geometry import GRID
 
 REQUIRED_FILES = (SCANS, SUBJECTS)
 READ_FILES = (*REQUIRED_FILES, VERTICES, FACES)
@@ -98,7 +99,8 @@ def inspect_cohort(
             findings.add(MANIFEST_NAME, "has no such split", known.again, column=f"parts.{part}.{split}")
         if record is not None:
             _check_files(folder, part, split, record.files, known)
-        opened = Split(folder / part / split, part, split, manifest is None or manifest.simulated)
+        simulated, grid = (manifest.simulated, manifest.grid) if manifest else (True, GRID)
+        opened = Split(folder / part / split, part, split, simulated, grid)
         check_split(opened, record, known)
         if progress is not None:
             progress(number, len(places), "reading splits")

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from registry.contracts import DataError
 from registry.dxa.cohort.specification import PARTS, SPLITS, CohortSpecification, describe
+from registry.dxa.imaging.geometry import GRID, Grid
 
 MANIFEST_NAME = "cohort.json"
 SCHEMA_VERSION: Literal[1] = 1
@@ -86,10 +88,27 @@ class Manifest(_Record):
     calibration: FileRecord | None = None
     parts: dict[Literal["pretraining", "paired"], dict[Literal["train", "validation", "test"], SplitRecord]]
 
+    @field_validator("origin")
+    @classmethod
+    def _declares_pixels(cls, origin: ImportRecord | None) -> ImportRecord | None:
+        scanner = {} if origin is None else origin.declaration.get("scanner", {})
+        lacking = [one.name for one in fields(Grid) if origin is not None and one.name not in scanner]
+        if lacking:
+            raise ValueError(f"declaration.scanner lacks {', '.join(lacking)}")
+        return origin
+
     @field_validator("specification", mode="before")
     @classmethod
     def _specification_from_json(cls, value: Any) -> Any:
         return CohortSpecification.model_validate(value) if isinstance(value, dict) else value
+
+    @property
+    def grid(self) -> Grid:
+        """The pixels of every scan: declared, or those of the simulated scanner."""
+        if self.origin is None:
+            return GRID
+        scanner = self.origin.declaration["scanner"]
+        return Grid(*(scanner[one.name] for one in fields(Grid)))
 
     def split(self, part: str, split: str) -> SplitRecord:
         """The record of a split.

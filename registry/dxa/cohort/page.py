@@ -80,6 +80,7 @@ def write_page(folder: Path, output: Path, *, examples: int = 6) -> None:
         beam=_beam(overview.manifest),
         ramp=ramp_css(),
         r_window=R_WINDOW,
+        aspect=overview.manifest.grid.length_cm / overview.manifest.grid.width_cm,
     )
     write_atomically(output, text.encode("utf-8"))
 
@@ -122,7 +123,7 @@ def _examples(folder: Path, part: str, count: int) -> list[Example]:
         if saturated(codes):
             facts.append(f"{saturated(codes)} values at the end of the scale")
         title = f"{subject['scan_id']}: {subject.get('sex') or 'sex unknown'}"
-        found.append(Example(title, ", ".join(facts), scan_pictures(codes)))
+        found.append(Example(title, ", ".join(facts), scan_pictures(codes, opened.grid)))
     return found
 
 

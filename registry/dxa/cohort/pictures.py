@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE, OFFSET_COUNTS, decode
+from registry.dxa.imaging.geometry import GRID, Grid
 from registry.dxa.imaging.r_image import r_image
 
 Array = npt.NDArray[np.float64]
@@ -90,14 +91,14 @@ def ramp_css() -> str:
     return ", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in _RAMP)
 
 
-def map_images(codes: npt.NDArray[np.integer]) -> dict[str, tuple[Array, float]] | None:
+def map_images(codes: npt.NDArray[np.integer], grid: Grid = GRID) -> dict[str, tuple[Array, float]] | None:
     """Fat, lean tissue and bone mineral as the analyser sees them, and the g/cm2 that is drawn white.
 
     Each map has the window of this body: thin and heavy people both show. None where there is no body.
     """
     from registry.dxa.bodycomp.maps import composition_maps  # noqa: PLC0415 - compiles
 
-    found = composition_maps(codes)
+    found = composition_maps(codes, grid=grid)
     if found is None:
         return None
     result = {}
@@ -118,13 +119,13 @@ def data_uri(image: Array | npt.NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def scan_pictures(codes: npt.NDArray[np.integer]) -> list[Picture]:
+def scan_pictures(codes: npt.NDArray[np.integer], grid: Grid = GRID) -> list[Picture]:
     """Everything the page shows of one scan."""
     pictures = [
         Picture("skeleton", data_uri(skeleton_image(codes))),
         Picture("R image", data_uri(r_picture(codes))),
     ]
-    for name, (image, white) in (map_images(codes) or {}).items():
+    for name, (image, white) in (map_images(codes, grid) or {}).items():
         pictures.append(Picture(name, data_uri(image), f"white: {white:.2g} g/cm²"))
     pictures += [
         Picture(name.replace("_", " "), data_uri(image)) for name, image in channel_images(codes).items()

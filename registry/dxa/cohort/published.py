@@ -43,36 +43,41 @@ class Quantity:
 
 
 REFERENCES = {
-    "Li 2009": (
-        "Li C et al., Am J Clin Nutr 2009;90:1457, NHANES 1999-2004, 6507 women and 6559 men: abstract read. "
-        "Fat-free mass holds the bone; mass is its sum with fat"
+    "NHANES": (
+        "NHANES 1999-2004, Hologic QDR 4500A, from its public records (`scripts/summarise_survey.py "
+        "--even-ages`): about 6,500 women, not pregnant, and 6,500 men of 20 to 84 years, weighted so that "
+        "all ages count alike, as they do in the cohort. Without that, means of fat and fat-free mass are "
+        "those of Li C et al., Am J Clin Nutr 2009;90:1457 (abstract read): 30.8 and 44.0 kg, 25.4 and "
+        "62.3 kg. Fat-free mass holds the bone; mass is its sum with fat"
     ),
-    "Looker 2009": (
-        "Looker AC et al., Osteoporos Int 2009;20:1141, NHANES 1999-2004, Hologic QDR 4500A: only the "
-        "abstract was read; the figures are recalled, unverified"
+    "NHANES, above the iliac crest": (
+        "as above; the survey's tape lies just above the iliac crest, the cohort's where the trunk is "
+        "narrowest"
     ),
-    "recalled": "recalled from reference tables; not opened, unverified",
+    "recalled": "recalled from reference tables without SDs; not opened, unverified",
 }
 
 
-def _quantity(column: str, label: str, women: str, men: str, source: str = "recalled") -> Quantity:
+def _quantity(column: str, label: str, women: str, men: str, source: str = "NHANES") -> Quantity:
     return Quantity(column, label, Published(women, source), Published(men, source))
 
 
 QUANTITIES = (
-    _quantity("stature_cm", "Stature, cm", "162", "176"),
-    _quantity("bmi_kg_m2", "Body mass index, kg/m2", "28", "28"),
-    _quantity("total_mass_kg", "Mass, kg", "74.8", "87.7", "Li 2009"),
-    _quantity("fat_percent", "Fat, %", "40.0", "28.1", "Li 2009"),
-    _quantity("total_fat_kg", "Fat mass, kg", "30.8", "25.4", "Li 2009"),
-    _quantity("fat_free_kg", "Fat-free mass, kg", "44.0", "62.3", "Li 2009"),
-    _quantity("total_bmc_kg", "Bone mineral content, kg", "1.9-2.2", "2.4-2.8"),
-    _quantity("total_bmd_g_cm2", "Bone mineral density, g/cm2", "1.07", "1.15", "Looker 2009"),
-    _quantity("arm_lean_share", "Share of lean mass in the arms, %", "10", "13"),
-    _quantity("leg_lean_share", "Share of lean mass in the legs, %", "34", "34"),
-    _quantity("arm_fat_share", "Share of fat in the arms, %", "12", "11"),
-    _quantity("leg_fat_share", "Share of fat in the legs, %", "38", "32"),
-    _quantity("circumference_waist_cm", "Waist, cm", "94", "100"),
+    _quantity("stature_cm", "Stature, cm", "161.6 (6.8)", "175.5 (7.7)"),
+    _quantity("bmi_kg_m2", "Body mass index, kg/m2", "28.2 (6.8)", "27.9 (5.3)"),
+    _quantity("total_mass_kg", "Mass, kg", "74.3 (18.8)", "86.9 (18.7)"),
+    _quantity("fat_percent", "Fat, %", "40.3 (6.6)", "28.8 (6.0)"),
+    _quantity("total_fat_kg", "Fat mass, kg", "30.9 (12.1)", "25.7 (10.1)"),
+    _quantity("fat_free_kg", "Fat-free mass, kg", "43.5 (7.7)", "61.2 (10.3)"),
+    _quantity("total_bmc_kg", "Bone mineral content, kg", "2.04 (0.37)", "2.67 (0.45)"),
+    _quantity("total_bmd_g_cm2", "Bone mineral density, g/cm2", "1.07 (0.12)", "1.17 (0.12)"),
+    _quantity("limb_lean_share", "Share of lean mass in the limbs, %", "41.9 (2.4)", "44.2 (2.3)"),
+    _quantity("arm_lean_share", "of it in the arms, %", "10", "13", "recalled"),
+    _quantity("limb_fat_share", "Share of fat in the limbs, %", "49.6 (5.9)", "43.0 (5.0)"),
+    _quantity("arm_fat_share", "of it in the arms, %", "12", "11", "recalled"),
+    _quantity(
+        "circumference_waist_cm", "Waist, cm", "93.8 (15.5)", "100.6 (14.4)", "NHANES, above the iliac crest"
+    ),
     Quantity("circumference_hip_cm", "Hip, cm", None, None),
 )
 
@@ -137,10 +142,13 @@ def _derived(adults: polars.DataFrame) -> polars.DataFrame:
     if {"total_lean_kg", "total_bmc_kg"} <= set(adults.columns):
         made.append((polars.col("total_lean_kg") + polars.col("total_bmc_kg")).alias("fat_free_kg"))
     for tissue in ("lean", "fat"):
-        for limb in ("arm", "leg"):
-            if {f"{limb}_{tissue}_kg", f"total_{tissue}_kg"} <= set(adults.columns):
-                share = 100.0 * polars.col(f"{limb}_{tissue}_kg") / polars.col(f"total_{tissue}_kg")
-                made.append(share.alias(f"{limb}_{tissue}_share"))
+        if {f"arm_{tissue}_kg", f"leg_{tissue}_kg", f"total_{tissue}_kg"} <= set(adults.columns):
+            total, arms = polars.col(f"total_{tissue}_kg"), polars.col(f"arm_{tissue}_kg")
+            limbs = arms + polars.col(f"leg_{tissue}_kg")
+            made += [
+                (100.0 * arms / total).alias(f"arm_{tissue}_share"),
+                (100.0 * limbs / total).alias(f"limb_{tissue}_share"),
+            ]
     return adults.with_columns(made)
 
 

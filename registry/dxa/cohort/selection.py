@@ -58,7 +58,14 @@ class SelectedSplit(Split):
 def select(whole: Split, rows: Sequence[int], label_rows: Sequence[int]) -> SelectedSplit:
     """Some scans of a split, each with the labels of one of its scans."""
     return SelectedSplit(
-        whole.folder, whole.part, whole.split, whole.simulated, whole, tuple(rows), tuple(label_rows)
+        whole.folder,
+        whole.part,
+        whole.split,
+        whole.simulated,
+        whole.grid,
+        whole,
+        tuple(rows),
+        tuple(label_rows),
     )
 
 

@@ -94,10 +94,11 @@ class ShapeVariation(Strict):
 class FatVariation(Strict):
     """How much fat a body of one shape has, and where; shares of one unless said.
 
-    ``amount_sd`` is in percent points of body fat; the standard error of the BMI equations is 4.1 (Deurenberg
-    et al. 1991, abstract read). ``depot_sd`` varies trunk, arms and legs, ``segment_sd`` parts of them,
-    ``unevenness_sd`` the layer from place to place over the skin; ``visceral_sd`` the abdominal fat and
-    ``visceral_shift_cm`` where it lies. ``marbling_mean``, ``marbling_sd`` are the lipids within lean tissue.
+    ``amount_sd`` is in percent points of body fat; the standard error of equations of body mass index is 4.1
+    (Deurenberg et al. 1991) or 2.8 to 5.4 (Gallagher et al. 2000; abstracts read). ``depot_sd`` varies trunk,
+    arms and legs, ``segment_sd`` parts of them, ``unevenness_sd`` the layer from place to place over the
+    skin; ``visceral_sd`` the abdominal fat and ``visceral_shift_cm`` where it lies. ``marbling_mean``,
+    ``marbling_sd`` are the lipids within lean tissue.
     """
 
     amount_sd: float = Field(default=3.5, ge=0)

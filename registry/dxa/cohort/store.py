@@ -16,7 +16,7 @@ from registry.contracts import DataError
 from registry.dxa.cohort.manifest import FileRecord, read_manifest
 from registry.dxa.cohort.measures import MEASURES
 from registry.dxa.imaging.channels import CHANNELS
-from registry.dxa.imaging.geometry import GRID
+from registry.dxa.imaging.geometry import Grid
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -54,12 +54,15 @@ class Split:
         Its name.
     simulated
         Whether the scans are simulated; whatever is derived from them says so too.
+    grid
+        Pixels of a scan.
     """
 
     folder: Path
     part: str
     split: str
     simulated: bool
+    grid: Grid
 
     def __len__(self) -> int:
         """Return the number of scans."""
@@ -67,8 +70,8 @@ class Split:
 
     @cached_property
     def scans(self) -> npt.NDArray[np.uint16]:
-        """Codes, memory-mapped and read-only, shape (scans, 150, 109, 6)."""
-        return _open_array(self.folder / SCANS, np.uint16, (*GRID.shape, len(CHANNELS)))
+        """Codes, memory-mapped and read-only, shape (scans, rows, columns, 6)."""
+        return _open_array(self.folder / SCANS, np.uint16, (*self.grid.shape, len(CHANNELS)))
 
     @cached_property
     def subjects(self) -> polars.DataFrame:
@@ -147,7 +150,7 @@ def open_split(folder: Path, part: str, split: str) -> Split:
     record = manifest.split(part, split)
     for name, expected in record.files.items():
         _check_size(_within(folder, name), expected)
-    return Split(folder / part / split, part, split, manifest.simulated)
+    return Split(folder / part / split, part, split, manifest.simulated, manifest.grid)
 
 
 def _within(folder: Path, name: str) -> Path:

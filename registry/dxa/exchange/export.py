@@ -15,7 +15,7 @@ from registry.contracts import InputError
 from registry.contracts.context import OpenRun
 from registry.dxa.bodycomp.external import BlindedFolder, writing
 from registry.dxa.exchange.key import Entry, Export, Role, folder_of, write_key
-from registry.dxa.predict.apply import GENERATING_TASKS, generated_scans, settings_of
+from registry.dxa.predict.apply import generated_scans, require_generating, settings_of, task_of
 from registry.dxa.predict.kept import kept_trials
 from registry.dxa.tasks.composition import MEASURES, chosen_scans, to_scanner_grid, truth_of
 from registry.dxa.training.scans import ScanSplit, load_scans
@@ -98,22 +98,21 @@ def export_run(
         If a file of the run or the cohort is damaged, or the disk is full.
     """
     chosen = chosen or Chosen()
-    if task not in GENERATING_TASKS:
-        raise InputError(f"task {task!r} generates no scans", mend=f"choose {' or '.join(GENERATING_TASKS)}")
+    require_generating(task)
     trials = kept_trials(run, task=task, arms=chosen.arms, protocols=chosen.protocols, seeds=chosen.seeds)
     key = _free_key(run, folder, name or task)
     kept = trials[0].read()
-    settings = settings_of(kept)
+    settings, trained_for = settings_of(kept), task_of(task, kept)
     part = _part_of(run, task)
     open_split = open_run(run, f"scans of task {task} for measurement by other software, export {key.name}")
-    with BlindedFolder(folder, generator) as pool:
+    with BlindedFolder(folder, kept.grid, generator) as pool:
         entries: list[Entry] = []
 
         def add(
             role: Role, split: ScanSplit, index: npt.NDArray[np.int64], scans: Any, trial: str = ""
         ) -> None:
             for number, scan in zip(index.tolist(), scans, strict=True):
-                blinded = pool.add(to_scanner_grid(scan, settings.scan_reduction))
+                blinded = pool.add(to_scanner_grid(scan, settings.scan_reduction, kept.grid))
                 entries.append(Entry(blinded, role, trial, split.patients[number], split.scan_ids[number]))
 
         train = open_split(part, "train")
@@ -125,7 +124,7 @@ def export_run(
         add("real", test, index, load_scans(test, settings.scan_reduction)[index])
         for done, trial in enumerate(trials):
             progress(done, len(trials))
-            add("generated", test, index, generated_scans(task, trial.read(), test, index), trial.key)
+            add("generated", test, index, generated_scans(trained_for, trial.read(), test, index), trial.key)
         progress(len(trials), len(trials))
         export = Export(
             task=task,

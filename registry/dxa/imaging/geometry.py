@@ -30,6 +30,12 @@ class Grid:
     row_spacing_cm: float = 1.30
     column_spacing_cm: float = 0.596
 
+    def __str__(self) -> str:
+        """Numbers and size of the pixels."""
+        return (
+            f"{self.rows} x {self.columns} pixels of {self.row_spacing_cm:g} x {self.column_spacing_cm:g} cm"
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""

@@ -63,3 +63,19 @@ def read_mesh(path: Path) -> Mesh:
             mend="convert it to centimetres (many scanners write metres or millimetres)",
         )
     return Mesh(vertices, faces)
+
+
+def require_upright(mesh: Mesh, path: Path) -> None:
+    """Refuse a surface whose z axis does not point up: nobody is deeper than tall.
+
+    Raises
+    ------
+    InputError
+        If the surface is larger along y than along z.
+    """
+    width, depth, height = np.ptp(mesh.vertices, axis=0)
+    if depth > height:
+        raise InputError(
+            f"{path} is {width:.0f} x {depth:.0f} x {height:.0f} cm: deeper (y) than tall (z)",
+            mend="turn it: x across, y to the back, z up (many programs have y up)",
+        )

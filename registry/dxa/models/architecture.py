@@ -49,6 +49,13 @@ class Architecture:
                 f"channel {int(np.argmin(scale))} of the training scans is constant",
                 mend="make or import a cohort whose scans show something",
             )
+        try:
+            settings.latent_map_of((scans.shape[2], scans.shape[3]))
+        except ValueError as error:
+            raise InputError(
+                f"[settings] does not fit scans of {scans.shape[2]} x {scans.shape[3]} pixels: {error}",
+                mend="choose another 'latent_size', or generator = 'small'",
+            ) from error
         return cls(
             backbone=settings.backbone,
             height=scans.shape[2],

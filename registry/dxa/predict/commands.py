@@ -11,10 +11,11 @@ import click
 from registry.contracts import InputError
 
 if TYPE_CHECKING:
-    from registry.contracts import Task
     from registry.dxa.predict.kept import KeptModel
 
 _FILE = click.Path(path_type=Path)
+#: Files whose values are shown; all are written.
+_PRINTED = 5
 
 
 @click.command()
@@ -39,31 +40,33 @@ def predict(
 ) -> None:
     r"""Apply a trained model to new scans (.npy) or, for pseudo_dxa, to body surfaces (.ply, .obj, .off).
 
-    Generated scans are written as .npy (150 x 109 x 6, counts) and PNG, with their body composition in
-    predictions.csv; measures go to predictions.csv alone. A task of a plug-in reads either kind of file,
-    with its own predict() and the model that its restore() builds again.
+    Generated scans are written as .npy (counts, as large as those of training) and PNG, with their body
+    composition in predictions.csv; measures go to predictions.csv alone. predictions.json says which model
+    they are of. A task of a plug-in reads either kind of file, with its own predict() and the model that its
+    restore() builds again.
 
     \b
     Examples:
       harness predict --run runs/quick --arm dxa_vae --task pseudo_dxa me.ply
       harness predict --run runs/quick --arm imagenet --task anthropometry scans/*.npy
     """
-    from registry.dxa.predict.apply import measures_of, scan_generator  # noqa: PLC0415
+    from registry.dxa.predict.apply import generator_of, measures_of, task_of  # noqa: PLC0415
     from registry.dxa.predict.files import names_of  # noqa: PLC0415
     from registry.dxa.predict.kept import find_model  # noqa: PLC0415
 
     names = names_of(files)
     if options["conventions"] and task != "reconstruction":
         raise InputError("--conventions compares a reconstruction with its scan", mend="leave it out")
-    kept = find_model(run, task=task, **{name: options[name] for name in ("arm", "protocol", "seed")})
+    which = {"task": task, **{name: options[name] for name in ("arm", "protocol", "seed")}}
+    kept = find_model(run, **which)
+    trained_for = task_of(task, kept, plugins)
     if kept.simulated:
         click.echo("SIMULATED: this model learned from simulated scans; no value below is a clinical result.")
-    generate = scan_generator(task, kept)
+    generate = generator_of(trained_for, kept)
+    rows: list[dict[str, Any]]
     if generate is None:
-        measures = measures_of(_task(task, kept, plugins), kept, files)
-        rows: list[dict[str, Any]] = [
-            {"file": name, **found} for name, found in zip(names, measures, strict=True)
-        ]
+        measures = measures_of(trained_for, kept, files)
+        rows = [{"file": name, **found} for name, found in zip(names, measures, strict=True)]
         output.mkdir(parents=True, exist_ok=True)
     else:
         made = {name: generate(path) for name, path in zip(names, files, strict=True)}
@@ -71,39 +74,48 @@ def predict(
         rows = _compositions(made, output, kept, options["calibration"])
         if options["conventions"]:
             _print_conventions(files, list(made.values()), kept)
-    _write_rows(rows, output / "predictions.csv")
-    for row in rows:
+    _write_rows(
+        [{**row, "simulated": str(kept.simulated).lower()} for row in rows], output / "predictions.csv"
+    )
+    _write_origin({"run": run.name, **which}, kept, output / "predictions.json")
+    _print_rows(rows)
+    click.echo(f"\n{_origin_in_words(kept)}; wrote {output}")
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows[:_PRINTED]:
         click.echo("")
         for key, value in row.items():
             click.echo(f"  {key:<28}{value if isinstance(value, str) else format(value, '10.3f')}")
-    click.echo(
-        f"\nmodel of trial {kept.key[:12]}, validation score {kept.validation_score:.4f}; wrote {output}"
-    )
+    if len(rows) > _PRINTED:
+        click.echo(f"\n  and {len(rows) - _PRINTED} more in predictions.csv")
 
 
-def _task(name: str, kept: KeptModel, plugins: Sequence[str]) -> Task:
-    """The task that the model was trained for, in the version of then.
+def _origin_in_words(kept: KeptModel) -> str:
+    score = kept.validation_score
+    words = f"model of trial {kept.key[:12]}; on validation: {kept.metric} {score:.3f}"
+    if "R²" in kept.metric and score < 0:
+        words += ", worse than giving everybody the mean"
+    return words
 
-    Raises
-    ------
-    InputError
-        If it is not registered, or has changed since.
-    """
-    from registry.catalog import Catalogue  # noqa: PLC0415
 
-    catalogue = Catalogue.load(plugins)
-    if name not in catalogue.tasks:
-        raise InputError(
-            f"task {name!r} is none of this package", mend="give the plug-in that declares it: --plugin FILE"
-        )
-    task = catalogue.task(name)
-    if task.card.version != kept.task_version:
-        raise InputError(
-            f"the model was trained for version {kept.task_version} of task {name!r}, this is version "
-            f"{task.card.version}",
-            mend="run the suite again, or apply the model with the code that trained it",
-        )
-    return task
+def _write_origin(which: Mapping[str, Any], kept: KeptModel, path: Path) -> None:
+    """Which model the predictions beside it come from."""
+    import json  # noqa: PLC0415
+
+    from registry.dxa.cohort.manifest import write_atomically  # noqa: PLC0415
+
+    record = {
+        "simulated": kept.simulated,
+        **which,
+        "seed": kept.seed,
+        "trial": kept.key,
+        "task_version": kept.task_version,
+        "validation": {"metric": kept.metric, "value": kept.validation_score},
+        "hyperparameters": dict(kept.hyperparameters),
+        "settings": dict(kept.settings),
+    }
+    write_atomically(path, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _compositions(
@@ -121,18 +133,20 @@ def _compositions(
 
     given = None if calibration is None else read_calibration(calibration)
     try:
-        used = calibration_for(given, simulated=kept.simulated)
+        used = calibration_for(given, simulated=kept.simulated, grid=kept.grid)
     except InputError as error:
         click.echo(f"no body composition: {error.message}. {error.mend}", err=True)
         used = None
     rows = []
     for name, scan in made.items():
-        full = to_scanner_grid(scan, settings_of(kept).scan_reduction)
+        full = to_scanner_grid(scan, settings_of(kept).scan_reduction, kept.grid)
         np.save(output / f"{name}.npy", full, allow_pickle=False)
-        write_channels(full, output / f"{name}.png")
+        mark = "SIMULATED. " if kept.simulated else ""
+        description = f"{mark}Generated by the model of trial {kept.key}"
+        write_channels(full, output / f"{name}.png", description, kept.grid)
         row: dict[str, Any] = {"file": name}
         if used is not None:
-            (found,) = analyse(full[None], calibration=used).scans
+            (found,) = analyse(full[None], calibration=used, grid=kept.grid).scans
             row["flags"] = " ".join(sorted(found.flags)) or "none"
             row |= {measure: found.measures.get(measure, float("nan")) for measure in MEASURES}
         rows.append(row)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.contracts import InputError
-from registry.dxa.imaging import CHANNELS, GRID
-from registry.dxa.mesh.files import ENDINGS, read_mesh
+from registry.dxa.imaging import CHANNELS, GRID, Grid
+from registry.dxa.mesh.files import ENDINGS, read_mesh, require_upright
 
 Scan = NDArray[np.float32]
 _SCAN = ".npy"
@@ -26,14 +26,17 @@ class FileSplit:
         Files of one kind.
     simulated
         Whether the model that reads them learned from simulated scans.
+    grid
+        Pixels of the scans that it learned from.
     """
 
     calibration = None
     #: Measures are NaN, and that is no mistake.
     unlabelled = True
 
-    def __init__(self, paths: Sequence[Path], *, simulated: bool) -> None:
+    def __init__(self, paths: Sequence[Path], *, simulated: bool, grid: Grid = GRID) -> None:
         self.paths = list(paths)
+        self.grid = grid
         self.simulated = simulated
         self.scan_ids = names_of(self.paths)
         self.patients = self.scan_ids
@@ -44,14 +47,14 @@ class FileSplit:
 
     @cached_property
     def scans(self) -> Scan:
-        """(n, 150, 109, 6) counts.
+        """(n, rows, columns, 6) counts.
 
         Raises
         ------
         InputError
             If a file is no scan.
         """
-        return np.stack([read_scan(path) for path in self.paths])
+        return np.stack([read_scan(path, self.grid) for path in self.paths])
 
     @cached_property
     def vertices(self) -> NDArray[np.float32]:
@@ -60,9 +63,11 @@ class FileSplit:
         Raises
         ------
         InputError
-            If a file is no surface, or they have different numbers of vertices.
+            If a file is no surface that stands upright, or they have different numbers of vertices.
         """
         meshes = [read_mesh(path) for path in self.paths]
+        for mesh, path in zip(meshes, self.paths, strict=True):
+            require_upright(mesh, path)
         counts = {len(mesh.vertices) for mesh in meshes}
         if len(counts) > 1:
             raise InputError(
@@ -93,15 +98,15 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def read_scan(path: Path) -> Scan:
-    """A scan of (150, 109, 6) counts.
+def read_scan(path: Path, grid: Grid = GRID) -> Scan:
+    """A scan of (rows, columns, 6) counts.
 
     Raises
     ------
     InputError
         If the file is no such scan.
     """
-    wanted = f"give a .npy file of shape {(*GRID.shape, len(CHANNELS))}, channels {', '.join(CHANNELS)}"
+    wanted = f"give a .npy file of shape {(*grid.shape, len(CHANNELS))}, channels {', '.join(CHANNELS)}"
     if path.suffix.lower() in ENDINGS:
         raise InputError(
             f"{path} is a surface, and this task reads scans", mend=f"{wanted}; surfaces are for pseudo_dxa"
@@ -112,7 +117,7 @@ def read_scan(path: Path) -> Scan:
         raise InputError(f"{path} does not exist", mend=wanted) from error
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read as a scan ({error})", mend=wanted) from error
-    if not isinstance(scan, np.ndarray) or scan.shape != (*GRID.shape, len(CHANNELS)):
+    if not isinstance(scan, np.ndarray) or scan.shape != (*grid.shape, len(CHANNELS)):
         found = f"the shape {scan.shape}" if isinstance(scan, np.ndarray) else "several arrays"
         raise InputError(f"{path} has {found}", mend=wanted)
     if scan.dtype.kind not in "uif":

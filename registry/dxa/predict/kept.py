@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.contracts import Artifact, DataError, InputError
+from registry.dxa.imaging import GRID, Grid
 
 if TYPE_CHECKING:
     import polars
@@ -26,8 +28,8 @@ class KeptModel:
     ----------
     key
         Of its trial.
-    validation_score
-        Of its task's primary metric.
+    validation_score, metric
+        Of its task's primary metric, and what that is called.
     simulated
         Whether it learned from simulated scans.
     artifact
@@ -40,12 +42,19 @@ class KeptModel:
 
     key: str
     validation_score: float
+    metric: str
     simulated: bool
     artifact: Artifact
     task_version: str
     settings: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
     seed: int
+
+    @property
+    def grid(self) -> Grid:
+        """Pixels of the scans that it learned from; the simulated scanner's where the task does not say."""
+        declared = self.artifact.metadata.get("grid")
+        return GRID if declared is None else Grid(**declared)
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
     Raises
     ------
     InputError
-        If the run has no such final trial, or kept no models.
+        If the run is of another domain, has no such final trial, or kept no models.
     DataError
         If a file of the run is missing or damaged.
     """
@@ -150,6 +159,11 @@ def _final_trials(run: Path, task: str) -> tuple[dict[str, Any], polars.DataFram
         raise DataError(
             f"{run}/results/trials.parquet cannot be read ({error})", mend="finish the run"
         ) from error
+    if record["domain"]["name"] != "dxa":
+        raise InputError(
+            f"{run} is a run of the domain {record['domain']['name']!r}", mend="give a run of the domain dxa"
+        )
+    _require_known(task, [one["name"] for one in record["tasks"]], f"{run} has no task")
     found = trials.filter(
         pl.col("stage") == "final",
         pl.col("status") == "done",
@@ -165,11 +179,7 @@ def _final_trials(run: Path, task: str) -> tuple[dict[str, Any], polars.DataFram
 def _check_arms(run: Path, task: str, found: polars.DataFrame, arms: Sequence[str]) -> None:
     known = sorted(set(found["strategy"].to_list()))
     for arm in arms:
-        if arm not in known:
-            raise InputError(
-                f"{run} has no final trial of arm {arm!r} on task {task!r}",
-                mend=f"arms of this task: {', '.join(known) or 'none'}",
-            )
+        _require_known(arm, known, f"{run} has, on task {task!r}, no final trial of arm")
 
 
 def _described(record: Mapping[str, Any], task: str) -> Mapping[str, Any]:
@@ -181,6 +191,7 @@ def _kept(run: Path, record: Mapping[str, Any], task: str, row: Mapping[str, Any
     return KeptModel(
         key=row["key"],
         validation_score=row["validation_score"],
+        metric=_described(record, task)["primary"]["label"],
         simulated=record["cohort"]["simulated"],
         artifact=_read_model(run / "trials" / row["key"]),
         task_version=_described(record, task)["version"],
@@ -188,6 +199,15 @@ def _kept(run: Path, record: Mapping[str, Any], task: str, row: Mapping[str, Any
         hyperparameters=json.loads(row["hyperparameters"]),
         seed=row["seed"] or 0,
     )
+
+
+def _require_known(name: str, known: Sequence[str], problem: str) -> None:
+    """Refuse a name that is not there, with those that are, the closest first."""
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise InputError(f"{problem} {name!r}", mend=f"{hint}There is: {', '.join(known) or 'none'}")
 
 
 def _check_kept(folder: Path) -> None:

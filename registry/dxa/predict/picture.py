@@ -9,20 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.dxa.cohort.manifest import write_atomically
-from registry.dxa.imaging import GRID
+from registry.dxa.imaging import GRID, Grid
 
 _MAGNIFICATION = 3
 
 
-def write_channels(scan: NDArray[np.floating], path: Path) -> None:
-    """Write (150, 109, 6) counts as PNG, each channel from its darkest to its brightest value."""
-    from PIL import Image  # noqa: PLC0415 - only where a picture is wanted
+def write_channels(scan: NDArray[np.floating], path: Path, description: str, grid: Grid = GRID) -> None:
+    """Write (rows, columns, 6) counts as PNG, each channel from its darkest to its brightest value.
+
+    Parameters
+    ----------
+    description
+        Goes into the file: what it shows, and whether that is simulated.
+    grid
+        Pixels of the scan.
+    """
+    from PIL import Image, PngImagePlugin  # noqa: PLC0415 - only where a picture is wanted
 
     low, high = scan.min((0, 1)), scan.max((0, 1))
     shades = 255 * (scan - low) / np.maximum(high - low, 1e-6)
     image = Image.fromarray(np.concatenate(list(shades.transpose(2, 0, 1)), axis=1).astype(np.uint8))
-    height = round(image.height * _MAGNIFICATION * GRID.row_spacing_cm / GRID.column_spacing_cm)
+    height = round(image.height * _MAGNIFICATION * grid.row_spacing_cm / grid.column_spacing_cm)
     stretched = image.resize((image.width * _MAGNIFICATION, height), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
-    stretched.save(buffer, format="PNG")
+    facts = PngImagePlugin.PngInfo()
+    facts.add_text("Description", description)
+    stretched.save(buffer, format="PNG", pnginfo=facts)
     write_atomically(path, buffer.getvalue())

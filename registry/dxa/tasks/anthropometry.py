@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +110,7 @@ class Anthropometry(Task):
 
     def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
         """Encoder and head."""
-        return FittedModel(_regressor(kept), {})
+        return FittedModel(_regressor(context, kept), {})
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
         """`mean`: of train; `pca_ridge_16`, `pca_ridge_64`, `pca_ridge`: ridge on principal scores.
@@ -213,7 +213,7 @@ class AnthropometryProbe(Anthropometry):
         """Encoder and ridge."""
         from registry.dxa.training.probing import RidgeOnFeatures  # noqa: PLC0415
 
-        return FittedModel(RidgeOnFeatures(_regressor(kept), Ridge(**kept.parts["ridge"])), {})
+        return FittedModel(RidgeOnFeatures(_regressor(context, kept), Ridge(**kept.parts["ridge"])), {})
 
     def layouts(self) -> Sequence[TableLayout]:
         """The rows of Table 3; nobody published a probe."""
@@ -222,25 +222,27 @@ class AnthropometryProbe(Anthropometry):
         return (replace(table, key="probe", title=title, published=(), published_source="", footnotes=()),)
 
 
-def _regressor(kept: Artifact) -> Regressor:
+def _regressor(context: TrialContext, kept: Artifact) -> Regressor:
     """The regressor of a kept model."""
     import torch  # noqa: PLC0415
 
     from registry.dxa.models.architecture import Architecture  # noqa: PLC0415
     from registry.dxa.models.encoder import ScanEncoder  # noqa: PLC0415
     from registry.dxa.models.weights import load_weights  # noqa: PLC0415
+    from registry.dxa.training.compute import prepare  # noqa: PLC0415
     from registry.dxa.training.finetuning import Regressor  # noqa: PLC0415
 
     unset = torch.zeros(len(kept.metadata["measures"]))
     regressor = Regressor(ScanEncoder(Architecture.of(kept)), unset, torch.ones_like(unset))
     load_weights(regressor, kept.parts["model"], what="model")
-    return regressor
+    return regressor.to(prepare(context))
 
 
 def _facts(context: TrialContext, regressor: Regressor) -> dict[str, Any]:
     """What has to be known to build a regressor again."""
     return {
         "architecture": regressor.encoder.architecture.metadata(),
+        "grid": asdict(context.open_split(Anthropometry.card.part, "train").grid),
         "measures": list(MEASURES),
         "settings": dict(context.settings),
     }

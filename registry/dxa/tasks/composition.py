@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from registry.contracts import DataError, InputError, TrialContext
 from registry.dxa.cohort.measures import COMPOSITION
-from registry.dxa.imaging import GRID
+from registry.dxa.imaging import GRID, Grid
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.scans import ScanSplit, load_scans, reduce_scan
 
@@ -132,7 +132,7 @@ def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matr
     Raises
     ------
     InputError
-        If the scans are real and their cohort has no calibration.
+        If the scans are real, or simulated on another scanner's pixels, and their cohort has no calibration.
     """
     from registry.dxa.bodycomp import analyse  # noqa: PLC0415 - compiles when it is first used
 
@@ -140,12 +140,12 @@ def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matr
     used = "raw" if calibration is None else calibration.fingerprint
     rows = []
     for scan in scans:
-        digest = hashlib.sha256(f"{used}{scan.shape}".encode())
+        digest = hashlib.sha256(f"{used}{scan.shape}{split.grid}".encode())
         digest.update(np.ascontiguousarray(scan).tobytes())
         name = digest.digest()
         if name not in _memory:
-            full = to_scanner_grid(scan, settings.scan_reduction)
-            _memory[name] = analyse(full[None], calibration=calibration).measures[0]
+            full = to_scanner_grid(scan, settings.scan_reduction, split.grid)
+            _memory[name] = analyse(full[None], calibration=calibration, grid=split.grid).measures[0]
             if len(_memory) > _REMEMBERED:
                 _memory.popitem(last=False)
         rows.append(_memory[name])
@@ -161,14 +161,14 @@ def _calibration(settings: DxaSettings, split: ScanSplit) -> Calibration | None:
         return None
     given = None if split.calibration is None else read_calibration(split.calibration)
     try:
-        return calibration_for(given, simulated=split.simulated)
+        return calibration_for(given, simulated=split.simulated, grid=split.grid)
     except InputError as error:
         mend = f"{error.mend}; or set composition_calibration = 'raw' in [settings] to compare without units"
         raise InputError(error.message, mend=mend) from error
 
 
-def to_scanner_grid(scan: Scans, reduction: int) -> Scans:
-    """(6, height, width) reduced counts as (150, 109, 6).
+def to_scanner_grid(scan: Scans, reduction: int, grid: Grid = GRID) -> Scans:
+    """(6, height, width) reduced counts as (rows, columns, 6).
 
     Linear interpolation between the centres of blocks, corrected until blocks average to what they were: a
     reduced scan keeps its mass. (Iterative back-projection; Irani and Peleg 1991.)
@@ -176,17 +176,17 @@ def to_scanner_grid(scan: Scans, reduction: int) -> Scans:
     given = np.ascontiguousarray(scan.transpose(1, 2, 0), np.float32)
     if reduction == 1:
         return given
-    full = _interpolate(given, reduction)
+    full = _interpolate(given, reduction, grid)
     for _ in range(_CORRECTIONS):
-        full += _interpolate(given - reduce_scan(full, reduction), reduction)
+        full += _interpolate(given - reduce_scan(full, reduction), reduction, grid)
     return full
 
 
-def _interpolate(scan: Scans, factor: int) -> Scans:
+def _interpolate(scan: Scans, factor: int, grid: Grid) -> Scans:
     from scipy.ndimage import zoom  # noqa: PLC0415
 
     full = zoom(scan, (factor, factor, 1), order=1, mode="nearest", grid_mode=True)
-    return np.ascontiguousarray(full[: GRID.rows, : GRID.columns], np.float32)
+    return np.ascontiguousarray(full[: grid.rows, : grid.columns], np.float32)
 
 
 def closure_kg(measures: Matrix) -> Matrix:

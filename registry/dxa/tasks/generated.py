@@ -21,7 +21,7 @@ from registry.contracts import (
 )
 from registry.dxa.bodycomp.precision import LSC_FACTOR, committed_precision
 from registry.dxa.cohort.measures import COMPOSITION
-from registry.dxa.imaging import CHANNELS, GRID, PHASES
+from registry.dxa.imaging import CHANNELS, PHASES
 from registry.dxa.imaging.r_image import r_image
 from registry.dxa.tasks.composition import CLOSURE, MEASURES, TRUE, judge
 from registry.dxa.tasks.image_metrics import CONVENTION, means, score_channels, score_scans
@@ -234,7 +234,7 @@ def exhibits(
             title=f"{name.capitalize()} scan",
             rule=f"{name} of {len(order)} test scans when predicted by their mean scan, which favours no arm",
             panels=_panels(real[index], generated[place]),
-            pixel_aspect=GRID.row_spacing_cm / GRID.column_spacing_cm,
+            pixel_aspect=split.grid.row_spacing_cm / split.grid.column_spacing_cm,
             facts={
                 "NMAE of the mean scan": f"{errors[index]:.3f}",
                 "scan": str(split.scan_ids[index]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -148,11 +149,23 @@ class PseudoDxa(Task):
             parts={"model": weights_of(state)},
             metadata={
                 "architecture": state.architecture.metadata(),
+                "grid": asdict(context.open_split(self.card.part, "train").grid),
                 "surface": state.surface.metadata(),
                 "mesh_backend": {"name": state.backend.name, "version": state.backend.version},
                 "settings": dict(context.settings),
             },
         )
+
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        """Point encoder and generator."""
+        from registry.dxa.models.architecture import Architecture  # noqa: PLC0415
+        from registry.dxa.models.mesh_to_scan import MeshToScan, SurfaceArchitecture  # noqa: PLC0415
+        from registry.dxa.models.weights import load_weights  # noqa: PLC0415
+        from registry.dxa.training.compute import prepare  # noqa: PLC0415
+
+        model = MeshToScan(SurfaceArchitecture.of(kept.metadata["surface"]), Architecture.of(kept))
+        load_weights(model, kept.parts["model"], what="model")
+        return FittedModel(model.to(prepare(context)), {})
 
     def _scored(self, context: TrialContext, model: MeshToScan | LinearGenerator) -> FittedModel:
         split = context.open_split(self.card.part, "validation")

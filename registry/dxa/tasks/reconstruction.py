@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,9 +134,17 @@ class Reconstruction(Task):
             parts=model.state.parts(),
             metadata={
                 "architecture": model.state.encoder.architecture.metadata(),
+                "grid": asdict(context.open_split(self.card.part, "train").grid),
                 "settings": dict(context.settings),
             },
         )
+
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        """The autoencoder."""
+        from registry.dxa.models.vae import ScanVae  # noqa: PLC0415
+        from registry.dxa.training.compute import prepare  # noqa: PLC0415
+
+        return FittedModel(ScanVae.from_artifact(kept).to(prepare(context)), {})
 
     def _scored(self, context: TrialContext, model: ScanVae | _Components) -> FittedModel:
         split = context.open_split(self.card.part, "validation")

@@ -40,15 +40,18 @@ def require_kind(kind: str) -> None:
         )
 
 
-def augment(scans: Tensor) -> Tensor:
-    """Move and shuffle (n, 6, height, width) scans by torch's random numbers; the scans stay as they are."""
-    return shuffle_boxes(move(scans))
+def augment(scans: Tensor, random: torch.Generator | None = None) -> Tensor:
+    """Move and shuffle (n, 6, height, width) scans, which stay as they are.
+
+    Random numbers, here and below, are torch's own where none are given.
+    """
+    return shuffle_boxes(move(scans, random), random)
 
 
-def move(scans: Tensor) -> Tensor:
+def move(scans: Tensor, random: torch.Generator | None = None) -> Tensor:
     """Rotate, shift and zoom each scan, all channels alike; edges continue outwards."""
     count, _, height, width = scans.shape
-    draws = torch.rand(4, count)
+    draws = torch.rand(4, count, generator=random)
     angle = math.radians(_ROTATION_DEGREES) * (2 * draws[0] - 1)
     zoom = 1 + _ZOOM * (2 * draws[1] - 1)
     # In units of half a scan, as torch's grids have it.
@@ -60,29 +63,31 @@ def move(scans: Tensor) -> Tensor:
     return functional.grid_sample(scans, grid, padding_mode="border", align_corners=False)
 
 
-def shuffle_boxes(scans: Tensor) -> Tensor:
+def shuffle_boxes(scans: Tensor, random: torch.Generator | None = None) -> Tensor:
     """Shuffle the pixels inside a random box of four channels or more of each scan."""
     shuffled = scans.clone()
     channels, height, width = scans.shape[1:]
     for scan in shuffled:
-        number = int(torch.randint(min(_SHUFFLED_CHANNELS, channels), channels + 1, ()))
-        for channel in torch.randperm(channels)[:number].tolist():
-            rows, top = _span(height, height)
-            columns, left = _span(height, width)
+        number = int(torch.randint(min(_SHUFFLED_CHANNELS, channels), channels + 1, (), generator=random))
+        for channel in torch.randperm(channels, generator=random)[:number].tolist():
+            rows, top = _span(height, height, random)
+            columns, left = _span(height, width, random)
             box = scan[channel, top : top + rows, left : left + columns]
-            order = torch.randperm(rows * columns).to(scan.device)
+            order = torch.randperm(rows * columns, generator=random).to(scan.device)
             box.copy_(box.reshape(-1)[order].view(rows, columns))
     return shuffled
 
 
-def _span(height: int, length: int) -> tuple[int, int]:
+def _span(height: int, length: int, random: torch.Generator | None) -> tuple[int, int]:
     """Length of a box's side and where it begins, along an axis of `length` pixels."""
     least, most = (max(1, round(part * height)) for part in (_BOX_LEAST, _BOX_MOST))
-    side = min(int(torch.randint(least, most + 1, ())), length)
-    return side, int(torch.randint(0, length - side + 1, ()))
+    side = min(int(torch.randint(least, most + 1, (), generator=random)), length)
+    return side, int(torch.randint(0, length - side + 1, (), generator=random))
 
 
-def mask_patches(scans: Tensor, blank: Tensor, fraction: float) -> Tensor:
+def mask_patches(
+    scans: Tensor, blank: Tensor, fraction: float, random: torch.Generator | None = None
+) -> Tensor:
     """Show `blank`, a (6, height, width) scan, in that fraction of each scan's patches, all channels alike.
 
     A patch is a tenth of a scan's height on either side.
@@ -91,7 +96,7 @@ def mask_patches(scans: Tensor, blank: Tensor, fraction: float) -> Tensor:
     side = max(1, round(_PATCH * height))
     rows, columns = -(-height // side), -(-width // side)
     hidden = max(1, round(fraction * rows * columns))
-    order = torch.rand(count, rows * columns).argsort(1)
+    order = torch.rand(count, rows * columns, generator=random).argsort(1)
     mask = (order < hidden).view(count, 1, rows, columns).to(scans.device)
     pixels = mask.repeat_interleave(side, 2).repeat_interleave(side, 3)[:, :, :height, :width]
     return torch.where(pixels, blank, scans)

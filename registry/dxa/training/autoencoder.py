@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from registry.dxa.models.vae import GENERATOR_RATES, ScanVae
 from registry.dxa.strategies.start import PART, Start, begin, initial_autoencoder
 from registry.dxa.tasks.image_metrics import score_scans
 from registry.dxa.training.augmentation import augment, mask_patches, require_kind
+from registry.dxa.training.loader import Batch, View
 from registry.dxa.training.loop import Group, Recipe, Terms, train
 from registry.dxa.training.scans import load_scans, room_for
 
@@ -39,15 +38,16 @@ def train_autoencoder(context: TrialContext) -> Artifact:
     if start.settings.compiled:
         for module in filter(None, (vae.encoder, vae.generator, network)):
             module.compile()
-    see = _view(context, scans)
+    view = _view(context, torch.from_numpy(start.train_scans))
     adversarial_weight = float(context.factors["adversarial_weight"])
     discriminator = Discriminator(start.architecture).to(start.device) if adversarial_weight else None
 
-    def losses(indices: NDArray[np.int64]) -> Terms:
-        reconstruction = vae(see(indices).contiguous(memory_format=torch.channels_last))
-        terms = scan_loss(indices, reconstruction)
+    def losses(batch: Batch) -> Terms:
+        seen = batch.seen.to(start.device, non_blocking=True) if view else scans[batch.seen]
+        reconstruction = vae(seen.contiguous(memory_format=torch.channels_last))
+        terms = scan_loss(batch.indices, reconstruction)
         if discriminator is not None:
-            true = scans[torch.from_numpy(indices)]
+            true = scans[torch.from_numpy(batch.indices)]
             game = adversarial_terms(discriminator, true, reconstruction.scans)
             terms["adversarial"] = adversarial_weight * game["adversarial"]
             terms["discriminator"] = game["discriminator"]
@@ -61,7 +61,7 @@ def train_autoencoder(context: TrialContext) -> Artifact:
         groups.append(Group(list(discriminator.parameters()), rate, apart=True))
         trained = nn.ModuleList([vae, discriminator])
     recipe = Recipe(start.settings.pretraining_steps, start.settings.pretraining_batch_size)
-    train(context, trained, groups, recipe, examples=len(scans), losses=losses)
+    train(context, trained, groups, recipe, examples=len(scans), losses=losses, view=view)
 
     validation = load_scans(context.open_split(PART, "validation"), start.settings.scan_reduction)
     scores = score_scans(validation, reconstruct(vae, validation, start.device))
@@ -124,17 +124,19 @@ def _matrices(module: nn.Module) -> list[nn.Parameter]:
     ]
 
 
-def _view(context: TrialContext, scans: Tensor) -> Callable[[NDArray[np.int64]], Tensor]:
-    """What the encoder sees of the scans with these indices; the loss compares with the clean ones."""
+def _view(context: TrialContext, scans: Tensor) -> View | None:
+    """What the encoder sees where it is not the clean scans, with which the loss compares."""
     kind, masked = str(context.factors["augmentation"]), float(context.factors["masked_fraction"])
     require_kind(kind)
+    if kind == "none" and not masked:
+        return None
     blank = scans.mean(0)
 
-    def see(indices: NDArray[np.int64]) -> Tensor:
+    def see(indices: NDArray[np.int64], random: torch.Generator) -> Tensor:
         seen = scans[torch.from_numpy(indices)]
         if kind == "published":
-            seen = augment(seen)
-        return mask_patches(seen, blank, masked) if masked else seen
+            seen = augment(seen, random)
+        return mask_patches(seen, blank, masked, random) if masked else seen
 
     return see
 

@@ -18,6 +18,7 @@ from registry.dxa.models.initialization import calibrate_batch_statistics, set_m
 from registry.dxa.models.vae import load_encoder
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.compute import prepare
+from registry.dxa.training.loader import Batch
 from registry.dxa.training.loop import Group, Recipe, Selection, Terms, train
 
 Values = NDArray[np.float64]
@@ -121,11 +122,10 @@ def finetune(
     targets = (targets - regressor.mean) / regressor.scale
     train_batch_norm = context.hyperparameters["batch_norm"] == "trained"
 
-    def losses(indices: NDArray[np.int64]) -> Terms:
+    def losses(batch: Batch) -> Terms:
         set_modes(regressor, train_batch_norm=train_batch_norm)
-        chosen = torch.from_numpy(indices)
-        batch = scans[chosen].contiguous(memory_format=torch.channels_last)
-        return {"regression": functional.smooth_l1_loss(regressor(batch), targets[chosen])}
+        seen = scans[batch.seen].contiguous(memory_format=torch.channels_last)
+        return {"regression": functional.smooth_l1_loss(regressor(seen), targets[batch.seen])}
 
     def evaluate() -> dict[str, float]:
         return {"mean_r2": score(validation_data.values, regressor.predict(validation_data.scans))}

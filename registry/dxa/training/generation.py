@@ -18,6 +18,7 @@ from registry.dxa.models.vae import GENERATOR_RATES, ScanVae
 from registry.dxa.settings import DxaSettings
 from registry.dxa.strategies.vae import NoDxaVae
 from registry.dxa.training.compute import prepare
+from registry.dxa.training.loader import Batch
 from registry.dxa.training.loop import Group, Recipe, Terms, train
 
 #: Weight of PointNet's orthogonal regulariser (Qi et al. 2016).
@@ -67,9 +68,9 @@ def train_generation(
     centres = model.centres()
     latent_weight = float(context.hyperparameters["latent_weight"])
 
-    def losses(indices: NDArray[np.int64]) -> Terms:
+    def losses(batch: Batch) -> Terms:
         set_modes(model, train_batch_norm=False)
-        chosen = torch.from_numpy(indices)
+        chosen = batch.seen
         mean, log_variance = model.encode(model.choose(surfaces[chosen], draw=True), centres)
         terms: dict[str, Tensor] = {}
         if latents is not None:
@@ -78,7 +79,7 @@ def train_generation(
         if isinstance(model.points, PointNet):
             terms["orthogonality"] = _ORTHOGONALITY * model.points.orthogonality()
         if int(model.steps) >= alignment:
-            terms.update(scan_loss(indices, model.generate(mean, log_variance)))
+            terms.update(scan_loss(batch.indices, model.generate(mean, log_variance)))
         model.steps += 1
         return terms
 

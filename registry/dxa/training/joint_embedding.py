@@ -59,15 +59,15 @@ def train_joint_embedding(context: TrialContext) -> Artifact:
         batches = torch.split(start.calibration_scans, _AT_ONCE)
         expander.features.measure(torch.cat([expander.pooled(batch) for batch in batches]))
     expander.to(start.device).to(memory_format=torch.channels_last)
-    scans = torch.from_numpy(start.train_scans).to(start.device)
+    scans = torch.from_numpy(start.train_scans)
+
+    def view(indices: NDArray[np.int64], random: torch.Generator) -> Tensor:
+        return two_views(scans[torch.from_numpy(indices)], random)
 
     def terms_of(seen: Tensor) -> Terms:
-        parts = torch.split(torch.cat([augment(seen), augment(seen)]), _AT_ONCE)
+        parts = torch.split(seen.to(start.device, non_blocking=True), _AT_ONCE)
         views = torch.cat([expander(part) for part in parts])
         return {name: weights[name] * term for name, term in vicreg_terms(*views.float().chunk(2)).items()}
-
-    def losses(indices: NDArray[np.int64]) -> Terms:
-        return terms_of(scans[torch.from_numpy(indices)])
 
     set_modes(expander, train_batch_norm=False)
     rate = float(context.hyperparameters["learning_rate"])
@@ -77,13 +77,21 @@ def train_joint_embedding(context: TrialContext) -> Artifact:
     ]
     settings = start.settings
     steps = max(1, settings.pretraining_steps * settings.pretraining_batch_size // count)
-    train(context, expander, groups, Recipe(steps, count), examples=len(scans), losses=losses)
+    train(
+        context,
+        expander,
+        groups,
+        Recipe(steps, count),
+        examples=len(scans),
+        losses=lambda batch: terms_of(batch.seen),
+        view=view,
+    )
 
     validation = load_scans(context.open_split(PART, "validation"), settings.scan_reduction)
-    torch.manual_seed(derived_seed(context.seed, "validation views"))
+    random = torch.Generator().manual_seed(derived_seed(context.seed, "validation views"))
     expander.eval()
     with torch.no_grad():
-        found = terms_of(torch.from_numpy(validation).to(start.device))
+        found = terms_of(two_views(torch.from_numpy(validation), random))
     return Artifact(
         parts={"encoder": weights_of(expander.encoder)},
         metadata={
@@ -93,3 +101,8 @@ def train_joint_embedding(context: TrialContext) -> Artifact:
         },
         validation={f"vicreg_{name}": float(term) for name, term in found.items()},
     )
+
+
+def two_views(scans: Tensor, random: torch.Generator) -> Tensor:
+    """(2 n, 6, height, width): each scan augmented once, then each once more."""
+    return torch.cat([augment(scans, random), augment(scans, random)])

@@ -6,10 +6,11 @@ optimiser and step alone, and an interrupted training that resumes equals one th
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from registry.contracts import TrialContext
 from registry.dxa.training.checkpoint import load_checkpoint, save_checkpoint
 from registry.dxa.training.compute import autocast, derived_seed
+from registry.dxa.training.loader import Batch, View, made_ahead
 from registry.dxa.training.polar import PolarMomentum
 
 #: Losses by name, as weighted in the sum that is minimised.
@@ -177,7 +179,8 @@ def train(
     recipe: Recipe,
     *,
     examples: int,
-    losses: Callable[[NDArray[np.int64]], Terms],
+    losses: Callable[[Batch], Terms],
+    view: View | None = None,
     selection: Selection | None = None,
 ) -> Trained:
     """Train `module` in place; it is left with the weights that are kept.
@@ -195,7 +198,10 @@ def train(
     examples
         How many examples there are to draw batches from.
     losses
-        Terms of the loss for a batch of indices; their sum is minimised.
+        Terms of the loss for a batch; their sum is minimised.
+    view
+        What a batch shows of its examples, beside saying which they are; `loader_workers` threads of the
+        settings make it ahead.
     selection
         Where given, the module ends with the weights that scored best; otherwise with the last ones.
 
@@ -215,39 +221,58 @@ def train(
     clipped += [list(group.parameters) for group in groups if group.apart]
     progress = _resume(context, module, optimizers)
     saved, saved_step = time.monotonic(), progress.step
-    while progress.step < recipe.steps:
-        step = progress.step
-        torch.manual_seed(derived_seed(context.seed, "step", step))
-        for optimizer in optimizers:
-            for options in optimizer.param_groups:
-                options["lr"] = options["peak"] * recipe.rate(step)
-        for group in groups:
-            for parameter in group.parameters if group.frozen_steps else ():
-                parameter.requires_grad_(step >= group.frozen_steps)
-        with autocast(context):
-            terms = losses(batch_indices(examples, recipe.batch_size, step, context.seed))
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        _refuse_divergence(values, progress, saved_step)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        for parameters in clipped:
-            nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-        for optimizer in optimizers:
-            optimizer.step()
-        progress.step += 1
-        context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)
-        if selection and (progress.step % selection.every == 0 or progress.step == recipe.steps):
-            _select(context, module, selection, progress, recipe.steps)
-            if selection.patience is not None and progress.stale >= selection.patience:
-                break
-        if time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.step < recipe.steps:
-            _save(context, module, optimizers, progress)
-            saved, saved_step = time.monotonic(), progress.step
+    with contextlib.closing(_batches(context, recipe, progress.step, examples, view)) as batches:
+        for batch in batches:
+            for optimizer in optimizers:
+                for options in optimizer.param_groups:
+                    options["lr"] = options["peak"] * recipe.rate(progress.step)
+            for group in groups:
+                for parameter in group.parameters if group.frozen_steps else ():
+                    parameter.requires_grad_(progress.step >= group.frozen_steps)
+            torch.manual_seed(_step_seed(context, progress.step))
+            torch.set_rng_state(batch.random_state)
+            with autocast(context):
+                terms = losses(batch)
+            values = {name: float(term.detach()) for name, term in terms.items()}
+            _refuse_divergence(values, progress, saved_step)
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+            for parameters in clipped:
+                nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+            for optimizer in optimizers:
+                optimizer.step()
+            progress.step += 1
+            context.report(progress.step, recipe.steps, loss=sum(values.values()), **values)
+            if selection and (progress.step % selection.every == 0 or progress.step == recipe.steps):
+                _select(context, module, selection, progress, recipe.steps)
+                if selection.patience is not None and progress.stale >= selection.patience:
+                    break
+            if time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.step < recipe.steps:
+                _save(context, module, optimizers, progress)
+                saved, saved_step = time.monotonic(), progress.step
     if not selection:
         return Trained(progress.step, progress.step, {})
     module.load_state_dict(progress.best_weights)
     return Trained(progress.step, progress.best_step, progress.best)
+
+
+def _batches(
+    context: TrialContext, recipe: Recipe, first: int, examples: int, view: View | None
+) -> Generator[Batch]:
+    """The batches of the steps from `first` on."""
+    workers = int(context.settings.get("loader_workers", 0)) if view else 0
+    pin = bool(workers) and torch.device(context.device).type == "cuda"
+
+    def make(step: int) -> Batch:
+        indices = batch_indices(examples, recipe.batch_size, step, context.seed)
+        return Batch.of(indices, _step_seed(context, step), view, pin=pin)
+
+    return made_ahead(make, range(first, recipe.steps), workers)
+
+
+def _step_seed(context: TrialContext, step: int) -> int:
+    return derived_seed(context.seed, "step", step)
 
 
 def _optimizers(groups: Sequence[Group], recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.contracts import DataError
-from registry.dxa.imaging import CHANNELS, GRID
+from registry.dxa.imaging import CHANNELS, Grid
 
-#: Height, width and channels of a stored scan.
-STORED_SHAPE = (*GRID.shape, len(CHANNELS))
 #: Reduced scans beyond this size are kept in a temporary file: about 5,000 of 75 x 55 pixels.
 LARGEST_IN_MEMORY_BYTES = 512 * 2**20
 
@@ -26,11 +24,13 @@ class ScanSplit(Protocol):
     Attributes
     ----------
     scans
-        (n, 150, 109, 6) counts.
+        (n, rows, columns, 6) counts.
     scan_ids, patients
         (n,) names of scans and of the patients they belong to.
     simulated
         Whether the scans are simulated.
+    grid
+        Pixels of a scan.
     calibration
         File of a body-composition calibration that comes with the cohort, if one does.
     """
@@ -43,6 +43,8 @@ class ScanSplit(Protocol):
     def patients(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def simulated(self) -> bool: ...  # noqa: D102
+    @property
+    def grid(self) -> Grid: ...  # noqa: D102
     @property
     def calibration(self) -> Path | None: ...  # noqa: D102
 
@@ -63,7 +65,7 @@ def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
     Returns
     -------
     NDArray[np.float32]
-        (n, 6, ceil(150 / reduction), ceil(109 / reduction)) counts.
+        (n, 6, ceil(rows / reduction), ceil(columns / reduction)) counts.
 
     Raises
     ------
@@ -71,9 +73,10 @@ def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
         If the scans have another shape or type, or hold a value that is no number; names the first such scan.
     """
     scans = split.scans
-    if scans.ndim != 4 or scans.shape[1:] != STORED_SHAPE:
+    stored = (*split.grid.shape, len(CHANNELS))
+    if scans.ndim != 4 or scans.shape[1:] != stored:
         raise DataError(
-            f"scans have the shape {scans.shape}, expected (n, {', '.join(map(str, STORED_SHAPE))})",
+            f"scans have the shape {scans.shape}, expected (n, {', '.join(map(str, stored))})",
             mend="make or import the cohort again",
         )
     if not len(scans):
@@ -82,7 +85,7 @@ def load_scans(split: ScanSplit, reduction: int) -> NDArray[np.float32]:
         raise DataError(
             f"scans are of type {scans.dtype}, expected counts", mend="make or import the cohort again"
         )
-    reduced = room_for((len(scans), 6, *_reduced_size(reduction)))
+    reduced = room_for((len(scans), len(CHANNELS), *(-(-length // reduction) for length in split.grid.shape)))
     for index, scan in enumerate(scans):
         reduced[index] = reduce_scan(np.asarray(scan, np.float32), reduction).transpose(2, 0, 1)
         if not np.isfinite(reduced[index]).all():
@@ -144,7 +147,3 @@ def room_for(shape: tuple[int, ...]) -> NDArray[np.float32]:
         return np.empty(shape, np.float32)
     with tempfile.TemporaryFile(prefix="scans-") as file:
         return np.memmap(file, np.float32, mode="w+", shape=shape)
-
-
-def _reduced_size(reduction: int) -> tuple[int, int]:
-    return -(-GRID.rows // reduction), -(-GRID.columns // reduction)

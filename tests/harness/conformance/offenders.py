@@ -15,6 +15,7 @@ from registry.contracts import (
     Predictions,
     PrimaryEndpoint,
     Strategy,
+    Task,
     TestSplitClosedError,
     TrialContext,
     strategy,
@@ -137,7 +138,9 @@ class Forgetful(Stepwise):
     primary=PrimaryEndpoint("mean_r2", "mean r²", "max", "r2", ("ink", "colour")),
 )
 class Sloppy(Stroke):
-    """Declares a row too many, leaves scans out, and draws nothing by the seed."""
+    """Declares a row too many, leaves scans out, and draws nothing by the seed; keeps no model, as it may."""
+
+    keep = Task.keep
 
     def fit(self, context: TrialContext, artifact: Artifact) -> FittedModel:
         state = (artifact, np.zeros((5, 3)))
@@ -151,6 +154,24 @@ class Sloppy(Stroke):
             {name: values[:10] for name, values in whole.targets.items()},
             {name: values[:10] for name, values in whole.predictions.items()},
         )
+
+
+DECLARED = {"needs": {"encoder"}, "domain": "digits", "part": "labelled", "primary": Stroke.card.primary}
+
+
+@task("amnesiac", **DECLARED)
+class Amnesiac(Stroke):
+    """Builds another model than the one that it kept."""
+
+    def restore(self, context: TrialContext, kept: Artifact) -> FittedModel:
+        return FittedModel((kept, 1.01 * kept.parts["head"]["weights"]), {})
+
+
+@task("hoarding", **DECLARED)
+class Hoarding(Stroke):
+    """Keeps models that nobody can build again."""
+
+    restore = Task.restore
 
 
 @strategy("littering", provides={"encoder"}, domain="digits")

@@ -50,6 +50,8 @@ def test_what_keeps_its_contract_passes_every_check(name: str, cache: Path) -> N
     assert failures(found) == {}
     assert found["runs from a suite to a report"].state == "ok"
     assert found["reads no test data"].state == "ok"
+    if name == "stroke":
+        assert found["a kept model predicts the same"].state == "ok"
     resumed = found["goes on after being killed"]
     if name == "stepwise":
         assert resumed.state == "ok"
@@ -150,10 +152,29 @@ def test_a_part_that_is_missing_is_named_with_the_place(cache: Path) -> None:
 
 
 def test_a_task_that_promises_too_much_is_found(cache: Path) -> None:
-    found = failures(by_check("sloppy", cache))
+    checks = by_check("sloppy", cache)
+    assert checks["a kept model predicts the same"].state == "not applicable"
+    found = failures(checks)
     assert found["predicts every scan once"] == "10 of 40 scans of the test split"
     assert "colour (primary endpoint)" in found["delivers the declared rows"]
     assert "trains = True is declared" in found["another seed, other predictions"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("amnesiac", "the model that restore() built predicted otherwise"),
+        pytest.param(
+            "hoarding",
+            "NotImplementedError: task 'hoarding' does not say how a kept model is built again",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_had_again_is_found(name: str, words: str, cache: Path) -> None:
+    found = failures(by_check(name, cache))
+    assert set(found) == {"a kept model predicts the same"}
+    assert words in found["a kept model predicts the same"]
 
 
 def test_exit_statuses_and_json(cache: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from registry.contracts import Strategy, Task, TrialContext
+from registry.dxa.imaging import GRID
 from registry.dxa.imaging.scanner import Scanner
 
 #: Coarse scans (25 x 19 pixels), one tiny pass over the data.
@@ -36,6 +37,7 @@ class StandInSplit:
     def __init__(self, name: str, count: int, seed: int) -> None:
         self.simulated = True
         self.calibration = None
+        self.grid = GRID
         self.sizes, self.scans = _phantoms(count, seed)
         self.patients = [f"{name}-patient-{index}" for index in range(count)]
         self.scan_ids = [f"{name}-scan-{index}" for index in range(count)]

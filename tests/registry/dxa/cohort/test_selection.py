@@ -33,7 +33,7 @@ def split(tmp_path: Path) -> Split:
             "total_fat_kg": [0.0, 1.0, 2.0, 3.0],
         }
     ).write_parquet(tmp_path / SUBJECTS)
-    return Split(tmp_path, "paired", "train", True)
+    return Split(tmp_path, "paired", "train", True, GRID)
 
 
 def test_patients_keep_scans_and_labels_together(split: Split) -> None:

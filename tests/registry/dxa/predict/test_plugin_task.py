@@ -112,9 +112,11 @@ def run(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "results" / "trials.parquet")
     record = {
         "cohort": {"simulated": False},
+        "domain": {"name": "dxa"},
         "suite": {"settings": SETTINGS},
         "tasks": [
-            {"name": name, "version": versions[name], "primary": {"direction": "max"}} for name in TASKS
+            {"name": name, "version": versions[name], "primary": {"direction": "max", "label": "R²"}}
+            for name in TASKS
         ],
     }
     (folder / "run.json").write_text(json.dumps(record))

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -51,12 +52,13 @@ def run(models, tmp_path_factory):
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "results" / "trials.parquet")
     record = {
         "cohort": {"simulated": True},
+        "domain": {"name": "dxa"},
         "suite": {"settings": models["anthropometry"][1].settings},
         "tasks": [
             {
                 "name": name,
                 "version": CATALOGUE.task(name).card.version,
-                "primary": {"direction": "max"},
+                "primary": {"direction": "max", "label": "Mean R²"},
             }
             for name in TASKS
         ],
@@ -113,8 +115,11 @@ def test_measures_are_those_that_the_trial_predicted(run, models, scan_file, tmp
     assert found.pop("file") == "somebody"
     for name, values in expected.items():
         assert float(found.pop(name)) == pytest.approx(values[0], rel=1e-5)
-    assert not found
+    assert found == {"simulated": "true"}
     assert "SIMULATED" in output
+    assert "on validation: Mean R² 0.500" in output
+    origin = json.loads((tmp_path / "predictions.json").read_text())
+    assert (origin["simulated"], origin["task"], origin["trial"]) == (True, task, f"{task}-key")
 
 
 def test_a_reconstruction_is_that_of_the_trial(run, models, scan_file, tmp_path):
@@ -124,6 +129,7 @@ def test_a_reconstruction_is_that_of_the_trial(run, models, scan_file, tmp_path)
     assert scan.shape == (150, 109, 6)
     image = Image.open(tmp_path / "somebody.png")
     assert image.width == 3 * 6 * 109
+    assert image.text["Description"].startswith("SIMULATED. ")
     assert set(MEASURES) <= set(found)
     assert output.count("psnr_db") == 7
     assert "L=scan" in output
@@ -158,7 +164,9 @@ def test_the_best_model_on_validation_is_taken_and_label_fractions_are_not(run):
     ("changes", "error"),
     [
         ({"arm": "imagenet"}, "no final trial of arm 'imagenet'"),
-        ({"task": "segmentation"}, "on task 'segmentation'"),
+        ({"arm": "nodxa_vea"}, "did you mean 'nodxa_vae'"),
+        ({"task": "segmentation"}, "no task 'segmentation'"),
+        ({"task": "pseudo"}, "did you mean 'pseudo_dxa'"),
         ({"seed": 7}, "seed 7"),
         ({"seed": 1}, "keeps no model"),
     ],
@@ -198,3 +206,33 @@ def test_files_that_are_no_scans_are_refused(run, tmp_path, content):
 def test_files_of_one_name_are_refused(run, scan_file, tmp_path):
     with pytest.raises(InputError, match="several files are called 'somebody'"):
         run_predict(run, "anthropometry", tmp_path, scan_file, scan_file)
+
+
+def test_a_surface_that_lies_down_is_refused(run, tmp_path):
+    trimesh.creation.box(extents=(40, 150, 20)).export(tmp_path / "me.ply")
+    with pytest.raises(InputError, match=r"deeper \(y\) than tall \(z\); turn it"):
+        run_predict(run, "pseudo_dxa", tmp_path / "out", tmp_path / "me.ply")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scan_where_a_surface_is_wanted_is_refused(run, scan_file, tmp_path):
+    with pytest.raises(InputError, match="pseudo_dxa reads surfaces"):
+        run_predict(run, "pseudo_dxa", tmp_path / "out", scan_file)
+
+
+def test_many_files_are_not_all_printed(run, tmp_path):
+    paths = [tmp_path / f"scan{number}.npy" for number in range(7)]
+    for path, scan in zip(paths, open_split("paired", "test").scans, strict=False):
+        np.save(path, scan)
+    output, rows = run_predict(run, "anthropometry", tmp_path / "out", *paths)
+    assert len(rows) == 7
+    assert output.count("circumference_hip_cm") == 5
+    assert "and 2 more in predictions.csv" in output
+
+
+def test_a_run_of_another_domain_is_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**record, "domain": {"name": "digits"}}))
+    with pytest.raises(InputError, match="domain 'digits'"):
+        find_model(tmp_path / "run", arm="nodxa_vae", task="pseudo_dxa", protocol="tuned")

@@ -49,7 +49,7 @@ def fit(context, *, scale=1.0, selection=None):
         [Group(list(module.parameters()), 1e-2)],
         RECIPE,
         examples=len(INPUTS),
-        losses=lambda indices: {"square": scale * module(INPUTS[indices]).square().mean()},
+        losses=lambda batch: {"square": scale * module(INPUTS[batch.seen]).square().mean()},
         selection=chosen,
     )
     return {name: value.clone() for name, value in module.state_dict().items()}, trained
@@ -146,7 +146,7 @@ def test_an_exploding_loss_ends_the_trial_and_keeps_its_last_checkpoint(tmp_path
             [Group(list(module.parameters()), 1e-3)],
             RECIPE,
             examples=len(INPUTS),
-            losses=lambda indices: {"square": next(scales) * module(INPUTS[indices]).square().mean()},
+            losses=lambda batch: {"square": next(scales) * module(INPUTS[batch.seen]).square().mean()},
         )
     kept = load_checkpoint(tmp_path, torch.device("cpu"))
     assert kept["step"] == 3
@@ -249,7 +249,7 @@ def test_a_loss_of_other_terms_has_units_of_its_own(tmp_path, explodes):
     """Latents first, scans in summed units later: a larger loss is none that has exploded."""
     parameter, seen = nn.Parameter(torch.ones(1)), []
 
-    def losses(indices):
+    def losses(batch):
         seen.append(len(seen))
         if len(seen) <= 3:
             return {"latent": parameter.square().sum()}

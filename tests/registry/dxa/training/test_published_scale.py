@@ -49,7 +49,7 @@ def test_the_published_architecture_trains_on_a_fixed_batch(tmp_path, record_pro
         [Group(list(vae.parameters()), 1e-4)],
         Recipe(SETTINGS.pretraining_steps, SETTINGS.pretraining_batch_size),
         examples=len(scans),
-        losses=lambda indices: loss(np.array([0, 1]), vae(scans)),
+        losses=lambda batch: loss(np.array([0, 1]), vae(scans)),
     )
     seconds = (time.perf_counter() - began) / SETTINGS.pretraining_steps
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

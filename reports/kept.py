@@ -18,10 +18,11 @@ from typing import Any
 
 import polars as pl
 
+from reports.comparison import Comparison
 from reports.contents import Contents
 from reports.drawings import standalone
 from reports.errors import RecordsError
-from reports.evidence import SHOWN_VERSIONS
+from reports.evidence import SHOWN_VERSIONS, opened_by
 from reports.export import (
     DIFFERENCES,
     VALUES,
@@ -72,8 +73,8 @@ def keep(contents: Contents, folder: Path, written: Mapping[str, str | None]) ->
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise RecordsError(f"{folder} holds something else than kept results", mend="name a new folder")
     files = dict(_files(contents))
-    manifest = _manifest(contents, files, written)
-    files["index.md"] = _index(contents, manifest).encode()
+    manifest = _manifest(contents, written)
+    files["index.md"] = ("\n".join(_index_lines(contents, manifest)) + "\n").encode()
     manifest["files"] = {name: _facts(content) for name, content in sorted(files.items())}
     size = sum(map(len, files.values()))
     if size > LARGEST_BYTES:
@@ -172,7 +173,7 @@ def _files(contents: Contents) -> Iterator[tuple[str, bytes]]:
             yield f"{safe_name(block.endpoint.key)}.svg", standalone(block.endpoint, source).encode()
 
 
-def _page(comparison: Any) -> str:
+def _page(comparison: Comparison) -> str:
     return safe_name(f"{comparison.task}-{'-'.join(comparison.protocols)}")
 
 
@@ -215,9 +216,7 @@ def _endpoints(contents: Contents) -> str:
     return stream.getvalue()
 
 
-def _manifest(
-    contents: Contents, files: Mapping[str, bytes], written: Mapping[str, str | None]
-) -> dict[str, Any]:
+def _manifest(contents: Contents, written: Mapping[str, str | None]) -> dict[str, Any]:
     meta, trials = contents.run.meta, contents.run.trials
     made, own = meta["provenance"], trials.filter(~pl.col("cached"))
     suite = json.dumps(meta["suite"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -236,6 +235,7 @@ def _manifest(
             "cached": trials.height - own.height,
             "seconds": round(float(own["wall_seconds"].fill_null(0).sum()), 1),
             "test_openings": made.get("test_openings"),
+            "test_openings_afterwards": made.get("test_openings_afterwards", 0),
         },
         "made": {
             "commit": made.get("commit"),
@@ -283,11 +283,8 @@ def _commit(commit: str | None) -> str:
     return f"`{digest[:10]}`{' ' if rest else ''}{plain(rest)}"
 
 
-def _index(contents: Contents, manifest: Mapping[str, Any]) -> str:
-    return "\n".join(_index_lines(contents, manifest)) + "\n"
-
-
 def _index_lines(contents: Contents, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The first page."""
     yield f"# {plain(manifest['suite']['title'])}"
     if manifest["simulated"]:
         yield f"\n{SIMULATED}"
@@ -318,10 +315,7 @@ def _origin(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     made, written = manifest["made"], manifest["written"]
     yield "suite", f"`{suite['name']}`, SHA-256 of its resolved tables `{suite['sha256'][:16]}`"
     yield "data", f"{plain(cohort['description'])} Fingerprint `{cohort['fingerprint'][:16]}`"
-    yield (
-        "commit",
-        f"{_commit(made['commit'])}; tables of {_commit(written.get('commit'))}",
-    )
+    yield "commit", f"{_commit(made['commit'])}; tables of {_commit(written.get('commit'))}"
     yield "command", f"`{made['command']}`, then `{written['command']}`"
     machine = (made["processor"], made["device"], made["platform"])
     yield "machine", plain(", ".join(str(one) for one in machine if one))
@@ -335,7 +329,8 @@ def _origin(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{_minute(made['started'])} to {_minute(made['finished'])}"
         + (f"; {trials['cached']} more were there before" if trials["cached"] else ""),
     )
-    yield "test split", f"opened {trials['test_openings']} times, by final trials alone"
+    afterwards = trials.get("test_openings_afterwards") or 0
+    yield "test split", f"opened {trials['test_openings']} times, {opened_by(afterwards)}"
 
 
 def _minute(instant: str | None) -> str:

@@ -41,6 +41,8 @@ class Known:
         Measures of each split of the paired part.
     surfaces
         Vertices of the first surface, and its split.
+    triangles
+        Those that came with the first surfaces, and their split.
     """
 
     findings: Findings
@@ -50,6 +52,7 @@ class Known:
     contents: dict[bytes, tuple[str, int]] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
     surfaces: tuple[int, str] | None = None
+    triangles: tuple[np.ndarray, str] | None = None
 
     def note(
         self,
@@ -219,9 +222,13 @@ def _check_surfaces(
     if not (split.folder / FACES).exists():  # the body model's
         return
     faces = _open(lambda: split_faces(split), split.folder / FACES, place, record, known)
-    if faces is not None and (not len(faces) or faces.min() < 0 or faces.max() >= vertices.shape[1]):
-        problem = f"does not fit surfaces of {vertices.shape[1]} vertices"
-        known.note(f"{place}/{FACES}", problem)
+    if faces is None:
+        return
+    if not len(faces) or faces.min() < 0 or faces.max() >= vertices.shape[1]:
+        known.note(f"{place}/{FACES}", f"does not fit surfaces of {vertices.shape[1]} vertices")
+    known.triangles = known.triangles or (faces, place)
+    if not np.array_equal(faces, known.triangles[0]):
+        known.note(f"{place}/{FACES}", f"holds other triangles than {known.triangles[1]}")
 
 
 def _where(place: tuple[str, int]) -> str:

@@ -14,7 +14,6 @@ from registry.dxa.imaging import CHANNELS, GRID, Grid
 from registry.dxa.mesh.files import ENDINGS, read_mesh, require_upright
 
 Scan = NDArray[np.float32]
-_SCAN = ".npy"
 
 
 class FileSplit:

@@ -21,7 +21,7 @@ class Openings:
     Parameters
     ----------
     openings
-        Each time that a final trial opened it, repeated trials and killed ones too.
+        Each time that it was opened: by final trials, repeated and killed ones too, and after runs.
     trials, runs
         By how many different trials, in how many run folders.
     """
@@ -31,9 +31,19 @@ class Openings:
     runs: int
 
 
-def record_opening(cache: Path, *, cohort: str | None, part: str, key: str, run: Path) -> None:
-    """Write down that a trial is about to open the test split of `part`; on disk before it does."""
+def record_opening(
+    cache: Path, *, cohort: str | None, part: str, key: str | None, run: Path, purpose: str | None = None
+) -> None:
+    """Write down that the test split of `part` is about to be opened; on disk before it is.
+
+    Parameters
+    ----------
+    key
+        Of the trial that opens it; `None` where it is opened after the run, for a `purpose`.
+    """
     entry = {"time": utc_now(), "cohort": cohort, "part": part, "key": key, "run": str(run)}
+    if purpose is not None:
+        entry["purpose"] = purpose
     append_line(cache / FILE, entry, sync=True)
 
 
@@ -42,7 +52,7 @@ def openings_of(cache: Path, cohort: str) -> Openings:
     entries = [entry for entry in _entries(cache / FILE) if entry.get("cohort") == cohort]
     return Openings(
         len(entries),
-        len({entry["key"] for entry in entries}),
+        len({entry["key"] for entry in entries} - {None}),
         len({entry["run"] for entry in entries}),
     )
 

@@ -67,6 +67,7 @@ def write_run(
     finished: str | None,
     wall_seconds: float | None,
     test_openings: int,
+    test_openings_afterwards: int = 0,
 ) -> None:
     """Write `run.json`; `finished` is `None` while the run goes on."""
     suite = plan.suite
@@ -111,6 +112,7 @@ def write_run(
                 "finished": finished,
                 "wall_seconds": wall_seconds,
                 "test_openings": test_openings,
+                "test_openings_afterwards": test_openings_afterwards,
                 "test_openings_of_cohort": dataclasses.asdict(
                     openings_of(facts.cache, facts.cohort.fingerprint)
                 ),

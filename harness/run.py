@@ -216,6 +216,7 @@ class _Driver:
     policy: Policy = field(init=False)
     clock: float = field(default_factory=time.monotonic)
     test_openings: int = 0
+    test_openings_afterwards: int = 0
     journaled_proposals: int = 0
     journaled_selections: int = 0
     learning: dict[int, Path] = field(default_factory=dict)
@@ -252,6 +253,7 @@ class _Driver:
         done, cached = known.done, known.cached
         journaled = {entry["key"] for entry in history.of("finished")}
         self.test_openings = sum(entry.get("test_openings", 0) for entry in history.events)
+        self.test_openings_afterwards = sum(1 for _ in history.of("opened"))
         self.failures = history.last_failures()
         self.retries = Retries.remembered(history.of("retried"))
         self.journal.append(
@@ -474,6 +476,7 @@ class _Driver:
             finished=finished,
             wall_seconds=time.monotonic() - self.clock if finished else None,
             test_openings=self.test_openings,
+            test_openings_afterwards=self.test_openings_afterwards,
         )
 
     def _write_records(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from reports.figures import (
 )
 from reports.frame import Run, read_run
 from reports.labels import LabelEfficiency
+from reports.measured import with_measurements
 from reports.multiples import sheet
 from reports.pictures import BUDGET, ExhibitView, exhibits
 from reports.robustness import Robustness
@@ -219,7 +220,7 @@ def read_contents(folder: Path, draws: int) -> Contents:
     RecordsError
         If a record is missing, unreadable or contradicts another one.
     """
-    return contents_of(read_run(folder), draws)
+    return contents_of(with_measurements(read_run(folder)), draws)
 
 
 def contents_of(run: Run, draws: int, cautions: Sequence[str] = ()) -> Contents:

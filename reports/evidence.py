@@ -180,7 +180,10 @@ class _Record:
 
     def test(self) -> str:
         openings = self._provenance("test_openings")
-        return f"The test split was opened {openings} times, by final trials alone" if openings else ""
+        if not openings:
+            return ""
+        afterwards = self.meta["provenance"].get("test_openings_afterwards") or 0
+        return f"The test split was opened {openings} times, {opened_by(afterwards)}"
 
     def limits(self) -> str:
         return f"{len(self.warnings)} warnings stand with the answer" if self.warnings else ""
@@ -212,6 +215,24 @@ class _Record:
 
     def examples(self) -> str:
         return f"{self.exhibits} example scans chosen by rule" if self.exhibits else ""
+
+
+def opened_by(afterwards: int) -> str:
+    """Who opened the test split, in words that follow its number of openings.
+
+    Examples
+    --------
+    >>> opened_by(0)
+    'by final trials alone'
+    >>> opened_by(1)
+    'once of them after the run, to have scans measured by other software; the rest by final trials'
+    """
+    if not afterwards:
+        return "by final trials alone"
+    often = "once" if afterwards == 1 else f"{afterwards} times"
+    return (
+        f"{often} of them after the run, to have scans measured by other software; the rest by final trials"
+    )
 
 
 #: Packages whose versions decide numbers; the others stand in provenance.

@@ -163,7 +163,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder.
+    """Read a run folder, without what was measured afterwards (`reports.measured`).
 
     Raises
     ------
@@ -188,7 +188,9 @@ def read_run(folder: Path) -> Run:
             mend="say whether the data are simulated; results are never shown without knowing it",
         )
     layouts = read_json(folder / "layouts.json")
-    tables: dict[str, Any] = {name: read_table(folder / "results", name) for name in TABLES}
+    tables: dict[str, Any] = {
+        name: read_table(folder / "results" / f"{name}.parquet", name) for name in TABLES
+    }
     return Run(folder, meta, layouts, **tables)
 
 
@@ -204,9 +206,9 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def read_table(results: Path, name: str) -> pl.DataFrame:
-    """Read `results/<name>.parquet` with the documented columns and types."""
-    path, schema = results / f"{name}.parquet", TABLES[name]
+def read_table(path: Path, name: str) -> pl.DataFrame:
+    """Read a file that holds the table `name` with the documented columns and types."""
+    schema = TABLES[name]
     if not path.is_file():
         if name in REQUIRED_TABLES:
             raise RecordsError(f"{path} is missing", mend="run the suite again to complete it")

@@ -22,7 +22,7 @@ from reports.comparison import Comparison
 from reports.contents import Contents
 from reports.drawings import standalone
 from reports.errors import RecordsError
-from reports.evidence import SHOWN_VERSIONS
+from reports.evidence import SHOWN_VERSIONS, opened_by
 from reports.export import (
     DIFFERENCES,
     VALUES,
@@ -235,6 +235,7 @@ def _manifest(contents: Contents, written: Mapping[str, str | None]) -> dict[str
             "cached": trials.height - own.height,
             "seconds": round(float(own["wall_seconds"].fill_null(0).sum()), 1),
             "test_openings": made.get("test_openings"),
+            "test_openings_afterwards": made.get("test_openings_afterwards", 0),
         },
         "made": {
             "commit": made.get("commit"),
@@ -328,7 +329,8 @@ def _origin(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{_minute(made['started'])} to {_minute(made['finished'])}"
         + (f"; {trials['cached']} more were there before" if trials["cached"] else ""),
     )
-    yield "test split", f"opened {trials['test_openings']} times, by final trials alone"
+    afterwards = trials.get("test_openings_afterwards") or 0
+    yield "test split", f"opened {trials['test_openings']} times, {opened_by(afterwards)}"
 
 
 def _minute(instant: str | None) -> str:

@@ -41,6 +41,8 @@ def _comparison(run: Run, task: Mapping[str, Any], protocols: tuple[str, ...], d
     for layout in run.layouts.get(task["name"], []):
         rows = [row["key"] for row in layout["rows"]]
         sample = build_sample(run, trials, layout["source"], rows, [entry.key for entry in entries])
+        if sample is None and layout.get("measured_by"):
+            continue  # other software was given scans of the other protocol alone
         results.append(LayoutResults(run, task, layout, sample, columns, reference, draws))
     judged = judged_by(task["primary"], results)
     return Comparison(

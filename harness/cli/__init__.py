@@ -8,10 +8,15 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from registry.commands import DOMAIN_COMMANDS
+
+if TYPE_CHECKING:
+    from registry.contracts.context import OpenSplit
 
 INCOMPLETE, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -72,6 +77,13 @@ def _verbatim(text: str | None) -> str | None:
     return text.replace("\\b", "\b") if text else text
 
 
+def _open_run(folder: Path, purpose: str) -> OpenSplit:
+    """The data of a finished run, for commands of domains: they know no engine."""
+    from harness.reopening import open_run  # noqa: PLC0415 - only where a command asks for it
+
+    return open_run(folder, purpose)
+
+
 def _for_people(error: Exception) -> Exception:
     """The error that a person can act on; anything else is a bug and keeps its traceback."""
     from harness.files import storage_error, storage_failure_in  # noqa: PLC0415 - imports numpy
@@ -100,6 +112,7 @@ def _version() -> str:
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
 @click.option(
     "--version",
     is_flag=True,
@@ -108,8 +121,9 @@ def _version() -> str:
     callback=_print_version,
     help="Show the version and exit.",
 )
-def cli() -> None:
+def cli(context: click.Context) -> None:
     """Compare pretraining strategies over downstream tasks: fair tuning, paired statistics, one report."""
+    context.obj = _open_run
 
 
 def main(arguments: list[str] | None = None) -> None:

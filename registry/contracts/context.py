@@ -15,6 +15,13 @@ class OpenSplit(Protocol):
         """Open `split` (`train`, `validation`) of `part`; `test` raises `TestSplitClosedError`."""
 
 
+class OpenRun(Protocol):
+    """What the command line hands to a domain's commands: the data that a finished run was made on."""
+
+    def __call__(self, folder: Path, purpose: str) -> OpenSplit:
+        """The door of the run in `folder`; it opens `test` as well, and counts that under `purpose`."""
+
+
 class Report(Protocol):
     """Where progress and learning curves go."""
 

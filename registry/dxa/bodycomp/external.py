@@ -13,6 +13,7 @@ unit, an unknown, a missing or a repeated id is an error that names it.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -20,7 +21,7 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ from registry.dxa.imaging.geometry import GRID, Grid
 ID_COLUMN = "blinded_id"
 FILE_COLUMN = "file"
 KEY_COLUMNS = (ID_COLUMN, "scan_id", "simulated")
+# Of every exported file, in seconds since 1970: when a scan was written may tell which it is.
+_ONE_TIME = 946_684_800
 # Values beyond belong to another unit (grams, percent) or are slips of the pen.
 LARGEST = {"bmc": 8.0, "bmd": 3.0, "fat": 250.0, "lean": 200.0, "mass": 400.0}
 
@@ -92,33 +95,117 @@ def export_scans(
         If the disk is full or cannot be written; nothing is left half-written under the folder's name.
     """
     check_ids(scan_ids)
-    codes = _fourteen_bits(scans, len(scan_ids), grid)
+    codes = np.asarray(scans)
+    if codes.ndim == 0 or len(codes) != len(scan_ids):
+        raise InputError(
+            f"{len(scan_ids)} ids were given for scans of the shape {codes.shape}",
+            mend="give one id per scan",
+        )
     key_path = folder.with_name(folder.name + "-key.csv")
-    for path in (folder, key_path):
-        if path.exists():
-            raise InputError(f"{path} exists", mend="choose another folder or delete it")
-    blinded = _blinded_ids(len(scan_ids), generator)
-    order = sorted(range(len(blinded)), key=blinded.__getitem__)
-    partial = folder.with_name(folder.name + ".partial")
+    if key_path.exists():
+        raise InputError(f"{key_path} exists", mend="choose another folder or delete it")
+    with BlindedFolder(folder, grid, generator) as pool:
+        blinded = [pool.add(scan) for scan in codes]
+        mark = str(simulated).lower()
+        rows = sorted([name, scan_id, mark] for name, scan_id in zip(blinded, scan_ids, strict=True))
+        with writing(folder):
+            write_atomically(key_path, csv_bytes([list(KEY_COLUMNS), *rows]))
+        pool.finish()
+    return key_path
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Name the mend where the disk takes no more."""
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "scans").mkdir(parents=True)
-        for number in order:
-            buffer = io.BytesIO()
-            np.save(buffer, codes[number], allow_pickle=False)
-            write_atomically(partial / "scans" / f"{blinded[number]}.npy", buffer.getvalue())
-        rows = [[blinded[n], f"scans/{blinded[n]}.npy", *[""] * len(MEASURES)] for n in order]
-        write_atomically(partial / "worksheet.csv", _csv([[ID_COLUMN, FILE_COLUMN, *MEASURES], *rows]))
-        write_atomically(partial / "README.txt", _readme(grid).encode())
-        key = [[blinded[n], scan_ids[n], str(simulated).lower()] for n in order]
-        write_atomically(key_path, _csv([list(KEY_COLUMNS), *key]))
-        os.replace(partial, folder)  # noqa: PTH105 - atomic for folders as well
+        yield
     except OSError as error:
         raise DataError(
             f"scans could not be exported to {folder} ({error})",
             mend="free space or choose a folder that can be written, then export again",
         ) from error
-    return key_path
+
+
+class BlindedFolder:
+    """A folder of scans to hand over, written one by one and whole at the end, or not at all.
+
+    A context manager. Neither names, nor the order of files, nor their times tell which scan is which.
+
+    Parameters
+    ----------
+    folder
+        New.
+    grid
+        Pixels of a scan.
+    generator
+        Draws blinded ids; the system's randomness unless given.
+
+    Raises
+    ------
+    InputError
+        If the folder exists.
+    DataError
+        If it cannot be written.
+    """
+
+    def __init__(self, folder: Path, grid: Grid = GRID, generator: np.random.Generator | None = None) -> None:
+        if folder.exists():
+            raise InputError(f"{folder} exists", mend="choose another folder or delete it")
+        self.folder = folder
+        self._grid = grid
+        self._generator = generator
+        self._partial = folder.with_name(folder.name + ".partial")
+        self._names: set[str] = set()
+        with writing(folder):
+            shutil.rmtree(self._partial, ignore_errors=True)
+            (self._partial / "unordered").mkdir(parents=True)
+
+    def add(self, scan: npt.ArrayLike) -> str:
+        """Write a scan of shape (rows, columns, 6); values are rounded and limited to 14 bits.
+
+        Returns
+        -------
+        str
+            Its blinded id.
+
+        Raises
+        ------
+        InputError
+            If it has another shape, or holds a value that is no number.
+        """
+        codes, name = _fourteen_bits(scan, self._grid), self._draw()
+        with writing(self.folder):
+            np.save(self._partial / "unordered" / f"{name}.npy", codes, allow_pickle=False)
+        return name
+
+    def finish(self) -> None:
+        """Write the worksheet, and put the folder into place."""
+        names = sorted(self._names)
+        with writing(self.folder):
+            scans = self._partial / "scans"
+            scans.mkdir()
+            for name in names:
+                os.replace(self._partial / "unordered" / f"{name}.npy", scans / f"{name}.npy")  # noqa: PTH105
+                os.utime(scans / f"{name}.npy", (_ONE_TIME, _ONE_TIME))
+            (self._partial / "unordered").rmdir()
+            rows = [[name, f"scans/{name}.npy", *[""] * len(MEASURES)] for name in names]
+            head = [ID_COLUMN, FILE_COLUMN, *MEASURES]
+            write_atomically(self._partial / "worksheet.csv", csv_bytes([head, *rows]))
+            write_atomically(self._partial / "README.txt", _readme(self._grid).encode())
+            os.replace(self._partial, self.folder)  # noqa: PTH105 - atomic for folders as well
+
+    def __enter__(self) -> BlindedFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _draw(self) -> str:
+        while True:
+            token = secrets.token_hex(4) if self._generator is None else self._generator.bytes(4).hex()
+            if (name := f"B{token}") not in self._names:
+                self._names.add(name)
+                return name
 
 
 def read_results(results: Path, key: Path, *, analyser: str = "external") -> CompositionTable:
@@ -141,18 +228,40 @@ def read_results(results: Path, key: Path, *, analyser: str = "external") -> Com
         missing, repeated or unknown, a row is incomplete, a value is no number or not plausible in its unit.
     """
     scan_of, simulated = _read_key(key)
-    rows = _read_csv(results)
-    header = list(rows[0]) if rows else []
-    _check_header(results, header)
-    values = np.full((len(scan_of), len(MEASURES)), np.nan)
-    position = {blinded: number for number, blinded in enumerate(scan_of)}
+    values = read_measures(results, list(scan_of), key=key)
+    return CompositionTable(
+        tuple(scan_of.values()), values, tuple(frozenset[str]() for _ in scan_of), analyser, simulated
+    )
+
+
+def read_measures(results: Path, blinded_ids: Sequence[str], *, key: Path) -> npt.NDArray[np.float64]:
+    """Measures of a worksheet that was filled in, in the order of ids; raises as `read_results` does.
+
+    Parameters
+    ----------
+    results
+        As for :func:`read_results`.
+    blinded_ids
+        That it has to have, each once.
+    key
+        Where they stand, for messages.
+
+    Returns
+    -------
+    array
+        In the order of ``MEASURES``, NaN where a scan could not be analysed, shape (ids, 13).
+    """
+    rows = read_csv(results)
+    _check_header(results, list(rows[0]))
+    values = np.full((len(blinded_ids), len(MEASURES)), np.nan)
+    position = {blinded: number for number, blinded in enumerate(blinded_ids)}
     seen: list[str] = []
     for line, row in enumerate(rows, 2):
         blinded = (row[ID_COLUMN] or "").strip()
         if blinded not in position:
             raise InputError(
                 f"{results}, line {line}: {ID_COLUMN} {blinded!r} is not in {key}",
-                mend="return the ids of the worksheet unchanged",
+                mend="return the ids of the worksheet unchanged; those of another export have another key",
             )
         seen.append(blinded)
         values[position[blinded]] = _row_values(results, line, row)
@@ -165,9 +274,7 @@ def read_results(results: Path, key: Path, *, analyser: str = "external") -> Com
             f"{results}: {len(missing)} of {len(position)} ids are missing: {_some(missing)}",
             mend="add their rows; leave the measures of scans that could not be analysed empty",
         )
-    return CompositionTable(
-        tuple(scan_of.values()), values, tuple(frozenset[str]() for _ in scan_of), analyser, simulated
-    )
+    return values
 
 
 @dataclass(frozen=True)
@@ -220,34 +327,25 @@ class ExternalAnalyser:
         )
 
 
-def _fourteen_bits(scans: npt.ArrayLike, count: int, grid: Grid) -> npt.NDArray[np.uint16]:
-    codes = np.asarray(scans)
-    expected = (count, *grid.shape, len(CHANNELS))
+def _fourteen_bits(scan: npt.ArrayLike, grid: Grid) -> npt.NDArray[np.uint16]:
+    codes = np.asarray(scan)
+    expected = (*grid.shape, len(CHANNELS))
     if codes.shape != expected:
-        raise InputError(f"scans have the shape {codes.shape}", mend=f"give scans of shape {expected}")
+        raise InputError(f"a scan has the shape {codes.shape}", mend=f"give scans of shape {expected}")
     if not np.isfinite(codes.astype(np.float64)).all():
-        raise InputError("scans hold values that are not finite", mend="replace or drop these scans")
+        raise InputError("a scan holds values that are not finite", mend="replace or drop this scan")
     return np.asarray(np.clip(np.rint(codes), 0, MAXIMUM_CODE), dtype=np.uint16)
 
 
-def _blinded_ids(count: int, generator: np.random.Generator | None) -> list[str]:
-    found: set[str] = set()
-    ids: list[str] = []
-    while len(ids) < count:
-        name = "B" + (secrets.token_hex(4) if generator is None else generator.bytes(4).hex())
-        if name not in found:
-            found.add(name)
-            ids.append(name)
-    return ids
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+def csv_bytes(rows: Sequence[Sequence[str]]) -> bytes:
+    """Rows as CSV in UTF-8."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
-def _read_csv(path: Path) -> list[dict[str, str | None]]:
+def read_csv(path: Path) -> list[dict[str, str | None]]:
+    """The rows of a CSV file by the names of its header; a file without rows is an error."""
     try:
         # utf-8-sig: spreadsheets begin their files with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -260,7 +358,7 @@ def _read_csv(path: Path) -> list[dict[str, str | None]]:
 
 
 def _read_key(path: Path) -> tuple[dict[str, str], bool]:
-    rows = _read_csv(path)
+    rows = read_csv(path)
     missing = [name for name in KEY_COLUMNS if name not in rows[0]]
     if missing:
         raise InputError(f"{path} has no column '{missing[0]}'", mend="give the key that the export wrote")

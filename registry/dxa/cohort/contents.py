@@ -83,7 +83,7 @@ def check_files(
 ) -> None:
     """Read every scan and mesh once, and note what is wrong with any."""
     seen: dict[bytes, Row] = {}
-    template: dict[str, tuple[int, Row]] = {}
+    templates: dict[str, _Template] = {}
     with_meshes = {row.part for row in rows if row.mesh is not None}
     for number, row in enumerate(rows, 1):
         note = Note(findings, row.file, row.line)
@@ -96,7 +96,7 @@ def check_files(
         except DataError as error:
             note("path", row.path.name, error.message, error.mend)
         if row.mesh is not None:
-            _check_mesh(row, row.mesh, declaration, template, note)
+            _check_mesh(row, row.mesh, declaration, templates, note)
         elif row.part in with_meshes:
             note("mesh", "", "is missing, while other scans of the part have one", "give all or none")
         progress(number, len(rows), "reading scans")
@@ -147,28 +147,46 @@ def _refuse(problem: str, mend: str) -> NoReturn:
     raise DataError(problem, mend=mend)
 
 
+@dataclass(frozen=True)
+class _Template:
+    """Vertices and triangles that all meshes of a part have, and the row whose mesh came first."""
+
+    vertices: int
+    triangles: npt.NDArray[np.int64]
+    row: Row
+
+
+# The shape model and the point encoder compare bodies point by point.
+_MEND_TEMPLATE = "fit one template to all bodies, so that vertices correspond, or leave meshes out"
+
+
 def _check_mesh(
-    row: Row, path: Path, declaration: Declaration | None, template: dict[str, tuple[int, Row]], note: Note
+    row: Row, path: Path, declaration: Declaration | None, templates: dict[str, _Template], note: Note
 ) -> None:
-    """Note what is wrong with a mesh; all of a part share the number of vertices of the first."""
+    """Note what is wrong with a mesh; all of a part have the vertices and triangles of the first."""
     try:
-        vertices = _mesh_vertices(path, declaration)
+        vertices, triangles = _mesh(path, declaration)
     except DataError as error:
         note("mesh", path.name, error.message, error.mend)
         return
-    count, earlier = template.setdefault(row.part, (len(vertices), row))
-    if len(vertices) != count:
-        problem = f"has {len(vertices)} vertices, that of row {earlier.line} {count}"
-        note("mesh", path.name, problem, "fit one template to all bodies")
+    first = templates.setdefault(row.part, _Template(len(vertices), triangles, row))
+    if len(vertices) != first.vertices:
+        problem = f"has {len(vertices)} vertices, that of row {first.row.line} {first.vertices}"
+        note("mesh", path.name, problem, _MEND_TEMPLATE)
+    elif not np.array_equal(triangles, first.triangles):
+        problem = f"joins its vertices into other triangles than that of row {first.row.line}"
+        note("mesh", path.name, problem, _MEND_TEMPLATE)
 
 
-def _mesh_vertices(path: Path, declaration: Declaration | None) -> npt.NDArray[np.float64]:
+def _mesh(
+    path: Path, declaration: Declaration | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     if path.suffix.lower() not in MESH_FORMATS:
         _refuse("is no mesh file", f"write one of {', '.join(MESH_FORMATS)}")
     if not path.is_file():
         _refuse("file is missing", "add it, or leave the cell empty")
     try:
-        vertices, _ = read_mesh(path)
+        vertices, triangles = read_mesh(path)
     except DataError as error:
         _refuse(f"is unreadable ({error.message})", error.mend)
     if declaration is not None and declaration.meshes is None:
@@ -177,4 +195,4 @@ def _mesh_vertices(path: Path, declaration: Declaration | None) -> npt.NDArray[n
         length = float(np.ptp(vertices[:, 2])) * declaration.meshes.centimetres
         if not BODY_LENGTH_CM[0] <= length <= BODY_LENGTH_CM[1]:
             _refuse(f"is {length:.1f} cm long along z", "correct its unit; z points to the head")
-    return vertices
+    return vertices, triangles

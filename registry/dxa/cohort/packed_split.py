@@ -41,6 +41,8 @@ class Known:
         Measures of each split of the paired part.
     surfaces
         Vertices of the first surface, and its split.
+    triangles
+        Those that came with the first surfaces, and their split.
     """
 
     findings: Findings
@@ -50,6 +52,7 @@ class Known:
     contents: dict[bytes, tuple[str, int]] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
     surfaces: tuple[int, str] | None = None
+    triangles: tuple[np.ndarray, str] | None = None
 
     def note(
         self,
@@ -128,22 +131,23 @@ def _check_scans(scans: np.ndarray, place: str, known: Known) -> None:
     name = f"{place}/{SCANS}"
     for start in range(0, len(scans), _BLOCK):
         block = np.asarray(scans[start : start + _BLOCK])
-        most, least = block.max(axis=(1, 2)), block.min(axis=(1, 2))
-        for offset in np.flatnonzero((most > MAXIMUM_CODE).any(axis=1)).tolist():
-            channel = int(most[offset].argmax())
+        values = block.reshape(len(block), -1)
+        most, least = values.max(axis=1), values.min(axis=1)
+        for offset in np.flatnonzero(most > MAXIMUM_CODE).tolist():
+            channel = int(values[offset].argmax()) % len(CHANNELS)
             beyond = int(np.count_nonzero(block[offset] > MAXIMUM_CODE))
             known.note(
                 name,
                 f"exceeds {MAXIMUM_CODE} ({BIT_DEPTH} bits), the largest of {beyond} such values",
                 row=start + offset + 1,
                 column=CHANNELS[channel],
-                value=int(most[offset, channel]),
+                value=int(most[offset]),
             )
         for offset, scan in enumerate(block):
             row = start + offset + 1
-            if least[offset].min() == most[offset].max():
+            if least[offset] == most[offset]:
                 known.note(
-                    name, "is in every pixel and channel", row=row, value=int(least[offset, 0]),
+                    name, "is in every pixel and channel", row=row, value=int(least[offset]),
                     mend="leave the empty scan out, and make or import the cohort again",
                 )  # fmt: skip
                 continue
@@ -219,9 +223,13 @@ def _check_surfaces(
     if not (split.folder / FACES).exists():  # the body model's
         return
     faces = _open(lambda: split_faces(split), split.folder / FACES, place, record, known)
-    if faces is not None and (not len(faces) or faces.min() < 0 or faces.max() >= vertices.shape[1]):
-        problem = f"does not fit surfaces of {vertices.shape[1]} vertices"
-        known.note(f"{place}/{FACES}", problem)
+    if faces is None:
+        return
+    if not len(faces) or faces.min() < 0 or faces.max() >= vertices.shape[1]:
+        known.note(f"{place}/{FACES}", f"does not fit surfaces of {vertices.shape[1]} vertices")
+    known.triangles = known.triangles or (faces, place)
+    if not np.array_equal(faces, known.triangles[0]):
+        known.note(f"{place}/{FACES}", f"holds other triangles than {known.triangles[1]}")
 
 
 def _where(place: tuple[str, int]) -> str:

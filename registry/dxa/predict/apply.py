@@ -10,7 +10,9 @@ from typing import NoReturn
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from registry.catalog import Catalogue
 from registry.contracts import InputError, Task, TrialContext
 from registry.dxa.mesh.files import ENDINGS, read_mesh, require_upright
 from registry.dxa.models.mesh_to_scan import MeshToScan
@@ -18,8 +20,10 @@ from registry.dxa.predict.files import FileSplit, Scan, read_scan
 from registry.dxa.predict.kept import KeptModel
 from registry.dxa.settings import DxaSettings
 from registry.dxa.training.autoencoder import reconstruct
-from registry.dxa.training.scans import reduce_scan
+from registry.dxa.training.scans import ScanSplit, load_scans, reduce_scan
 
+#: Tasks whose kept models make scans.
+GENERATING_TASKS = ("reconstruction", "pseudo_dxa")
 #: Draws of points from meshes of other topologies repeat themselves.
 _SEED = 0
 
@@ -27,13 +31,61 @@ _SEED = 0
 def generator_of(task: Task, kept: KeptModel) -> Callable[[Path], Scan] | None:
     """From a file to a generated (6, height, width) scan; `None` for tasks that generate none."""
     name = task.card.name
-    if name not in ("reconstruction", "pseudo_dxa"):
+    if name not in GENERATING_TASKS:
         return None
     with _context(kept) as context:
         model = task.restore(context, kept.artifact).state
     if name == "reconstruction":
         return lambda path: reconstruct(model, as_trained(path, kept)[None], torch.device("cpu"))[0]
     return lambda path: _scan_of_surface(model, path)
+
+
+def generated_scans(task: Task, kept: KeptModel, split: ScanSplit, chosen: NDArray[np.int64]) -> Scan:
+    """(n, 6, height, width) generated scans of the chosen ones of a split, as a final trial makes them.
+
+    Raises
+    ------
+    InputError
+        If the task generates no scans.
+    """
+    with _context(kept) as context:
+        model = task.restore(context, kept.artifact).state
+    if task.card.name == "reconstruction":
+        real = load_scans(split, settings_of(kept).scan_reduction)[chosen]
+        return reconstruct(model, real, torch.device("cpu"))
+    require_generating(task.card.name)
+    vertices = np.ascontiguousarray(split.vertices[chosen], np.float32)  # type: ignore[attr-defined]
+    scans: Scan = model.predict(vertices)
+    return scans
+
+
+def require_generating(task: str) -> None:
+    """Refuse a task that generates no scans."""
+    if task not in GENERATING_TASKS:
+        raise InputError(f"task {task!r} generates no scans", mend=f"choose {' or '.join(GENERATING_TASKS)}")
+
+
+def task_of(name: str, kept: KeptModel, plugins: Sequence[str] = ()) -> Task:
+    """The task that the model was trained for, in the version of then.
+
+    Raises
+    ------
+    InputError
+        If it is not registered, or has changed since.
+    """
+    catalogue = Catalogue.load(plugins)
+    if name not in catalogue.tasks:
+        raise InputError(
+            f"task {name!r} is none of this package", mend="give the plug-in that declares it: --plugin FILE"
+        )
+    task = catalogue.task(name)
+    if task.card.version != kept.task_version:
+        raise InputError(
+            f"the model was trained for version {kept.task_version} of task {name!r}, this is version "
+            f"{task.card.version}",
+            mend="run the suite again, or apply the model with the code that trained it",
+        )
+    return task
 
 
 def as_trained(path: Path, kept: KeptModel) -> Scan:

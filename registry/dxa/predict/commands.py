@@ -11,7 +11,6 @@ import click
 from registry.contracts import InputError
 
 if TYPE_CHECKING:
-    from registry.contracts import Task
     from registry.dxa.predict.kept import KeptModel
 
 _FILE = click.Path(path_type=Path)
@@ -51,7 +50,7 @@ def predict(
       harness predict --run runs/quick --arm dxa_vae --task pseudo_dxa me.ply
       harness predict --run runs/quick --arm imagenet --task anthropometry scans/*.npy
     """
-    from registry.dxa.predict.apply import generator_of, measures_of  # noqa: PLC0415
+    from registry.dxa.predict.apply import generator_of, measures_of, task_of  # noqa: PLC0415
     from registry.dxa.predict.files import names_of  # noqa: PLC0415
     from registry.dxa.predict.kept import find_model  # noqa: PLC0415
 
@@ -60,7 +59,7 @@ def predict(
         raise InputError("--conventions compares a reconstruction with its scan", mend="leave it out")
     which = {"task": task, **{name: options[name] for name in ("arm", "protocol", "seed")}}
     kept = find_model(run, **which)
-    trained_for = _task(task, kept, plugins)
+    trained_for = task_of(task, kept, plugins)
     if kept.simulated:
         click.echo("SIMULATED: this model learned from simulated scans; no value below is a clinical result.")
     generate = generator_of(trained_for, kept)
@@ -117,31 +116,6 @@ def _write_origin(which: Mapping[str, Any], kept: KeptModel, path: Path) -> None
         "settings": dict(kept.settings),
     }
     write_atomically(path, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def _task(name: str, kept: KeptModel, plugins: Sequence[str]) -> Task:
-    """The task that the model was trained for, in the version of then.
-
-    Raises
-    ------
-    InputError
-        If it is not registered, or has changed since.
-    """
-    from registry.catalog import Catalogue  # noqa: PLC0415
-
-    catalogue = Catalogue.load(plugins)
-    if name not in catalogue.tasks:
-        raise InputError(
-            f"task {name!r} is none of this package", mend="give the plug-in that declares it: --plugin FILE"
-        )
-    task = catalogue.task(name)
-    if task.card.version != kept.task_version:
-        raise InputError(
-            f"the model was trained for version {kept.task_version} of task {name!r}, this is version "
-            f"{task.card.version}",
-            mend="run the suite again, or apply the model with the code that trained it",
-        )
-    return task
 
 
 def _compositions(

@@ -8,10 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from registry.contracts import Artifact, DataError, InputError
 from registry.dxa.imaging import GRID, Grid
+
+if TYPE_CHECKING:
+    import polars
 
 #: What a run is asked for so that its models stay.
 _KEEP = "run the suite with --keep-models into a new folder (finished trials are not repeated)"
@@ -54,6 +57,31 @@ class KeptModel:
         return GRID if declared is None else Grid(**declared)
 
 
+@dataclass(frozen=True)
+class KeptTrial:
+    """A final trial of an arm that kept its model.
+
+    Attributes
+    ----------
+    run, task
+        Where it is, and what was learned.
+    key, arm, seed
+        Of the trial; `seed` is its final seed.
+    """
+
+    run: Path
+    task: str
+    key: str
+    arm: str
+    seed: int
+
+    def read(self) -> KeptModel:
+        """Its model; raises as `find_model` does."""
+        record, trials = _final_trials(self.run, self.task)
+        row = next(row for row in trials.iter_rows(named=True) if row["key"] == self.key)
+        return _kept(self.run, record, self.task, row)
+
+
 def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | None = None) -> KeptModel:
     """The final model of an arm on a task with the best validation score, or that of a seed.
 
@@ -68,6 +96,62 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
     """
     import polars as pl  # noqa: PLC0415 - seconds, and only where a run is read
 
+    record, found = _final_trials(run, task)
+    _check_arms(run, task, found, (arm,))
+    found = found.filter(pl.col("strategy") == arm, pl.col("protocols").list.contains(protocol))
+    if seed is not None:
+        found = found.filter(pl.col("seed") == seed)
+    if not found.height:
+        raise InputError(
+            f"{run} has no final trial of {arm} on {task}, protocol {protocol}, seed {seed}",
+            mend="give another --protocol or --seed",
+        )
+    best_first = _described(record, task)["primary"]["direction"] == "max"
+    row = found.sort("validation_score", descending=best_first, nulls_last=True).row(0, named=True)
+    return _kept(run, record, task, row)
+
+
+def kept_trials(
+    run: Path,
+    *,
+    task: str,
+    arms: Sequence[str] = (),
+    protocols: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> list[KeptTrial]:
+    """All final trials of a task with a kept model, or those of some arms, protocols and final seeds.
+
+    Raises
+    ------
+    InputError
+        If the run has none, or if one of them kept no model.
+    DataError
+        If a file of the run is missing or damaged.
+    """
+    _, found = _final_trials(run, task)
+    _check_arms(run, task, found, arms)
+    trials = [
+        KeptTrial(run, task, row["key"], row["strategy"], row["seed"] or 0)
+        for row in found.sort("strategy", "seed", "key").iter_rows(named=True)
+        if (not arms or row["strategy"] in arms)
+        and (not protocols or set(protocols) & set(row["protocols"]))
+        and (not seeds or row["seed"] in seeds)
+    ]
+    if not trials:
+        asked = f"protocol {list(protocols) or 'any'}, final seed {list(seeds) or 'any'}"
+        raise InputError(
+            f"{run} has no final trial of an arm on {task}, {asked}",
+            mend="give another --task, --arm, --protocol or --seed",
+        )
+    for trial in trials:
+        _check_kept(run / "trials" / trial.key)
+    return trials
+
+
+def _final_trials(run: Path, task: str) -> tuple[dict[str, Any], polars.DataFrame]:
+    """`run.json`, and the arms' final trials of a task on all labels and the cohort's own split."""
+    import polars as pl  # noqa: PLC0415
+
     record = _read_json(run / "run.json")
     try:
         trials = pl.read_parquet(run / "results" / "trials.parquet")
@@ -80,30 +164,37 @@ def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | Non
             f"{run} is a run of the domain {record['domain']['name']!r}", mend="give a run of the domain dxa"
         )
     _require_known(task, [one["name"] for one in record["tasks"]], f"{run} has no task")
-    found = trials.filter(pl.col("stage") == "final", pl.col("status") == "done", pl.col("task") == task)
-    arms = sorted(set(found["strategy"].drop_nulls().to_list()))
-    _require_known(arm, arms, f"{run} has, on task {task!r}, no final trial of arm")
-    found = found.filter(pl.col("strategy") == arm, pl.col("protocols").list.contains(protocol))
+    found = trials.filter(
+        pl.col("stage") == "final",
+        pl.col("status") == "done",
+        pl.col("task") == task,
+        pl.col("strategy").is_not_null(),
+    )
     for column in ("label_fraction", "split"):
         if column in found.columns:
             found = found.filter(pl.col(column).fill_null(0) == 0)
-    if seed is not None:
-        found = found.filter(pl.col("seed") == seed)
-    if not found.height:
-        raise InputError(
-            f"{run} has no final trial of {arm} on {task}, protocol {protocol}, seed {seed}",
-            mend="give another --protocol or --seed",
-        )
-    described = next(one for one in record["tasks"] if one["name"] == task)
-    best_first = described["primary"]["direction"] == "max"
-    row = found.sort("validation_score", descending=best_first, nulls_last=True).row(0, named=True)
+    return record, found
+
+
+def _check_arms(run: Path, task: str, found: polars.DataFrame, arms: Sequence[str]) -> None:
+    known = sorted(set(found["strategy"].to_list()))
+    for arm in arms:
+        _require_known(arm, known, f"{run} has, on task {task!r}, no final trial of arm")
+
+
+def _described(record: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    described: Mapping[str, Any] = next(one for one in record["tasks"] if one["name"] == task)
+    return described
+
+
+def _kept(run: Path, record: Mapping[str, Any], task: str, row: Mapping[str, Any]) -> KeptModel:
     return KeptModel(
         key=row["key"],
         validation_score=row["validation_score"],
-        metric=described["primary"]["label"],
+        metric=_described(record, task)["primary"]["label"],
         simulated=record["cohort"]["simulated"],
         artifact=_read_model(run / "trials" / row["key"]),
-        task_version=described["version"],
+        task_version=_described(record, task)["version"],
         settings=record["suite"]["settings"],
         hyperparameters=json.loads(row["hyperparameters"]),
         seed=row["seed"] or 0,
@@ -119,14 +210,18 @@ def _require_known(name: str, known: Sequence[str], problem: str) -> None:
     raise InputError(f"{problem} {name!r}", mend=f"{hint}There is: {', '.join(known) or 'none'}")
 
 
-def _read_model(folder: Path) -> Artifact:
-    from safetensors.numpy import load  # noqa: PLC0415
-
+def _check_kept(folder: Path) -> None:
     if not (folder / "model.json").is_file():
         raise InputError(
             f"{folder} keeps no model",
             mend=f"{_KEEP}; a task of your own also has to implement keep(context, model)",
         )
+
+
+def _read_model(folder: Path) -> Artifact:
+    from safetensors.numpy import load  # noqa: PLC0415
+
+    _check_kept(folder)
     digests = _read_json(folder / "result.json").get("files", {})
     contents = {}
     for name in sorted(name for name in digests if name.startswith("model.")):

@@ -349,6 +349,22 @@ def test_ids_that_are_no_file_names_write_no_mesh(study: Path, tmp_path: Path) -
         list(write_meshes(open_split(tmp_path / "packed", "paired", "train"), tmp_path / "out"))
 
 
+def test_meshes_of_another_topology_are_defects_before_anything_is_packed(
+    study: Path, tmp_path: Path
+) -> None:
+    table = polars.read_csv(study / "manifest.csv", infer_schema=False)
+    first = table["part"].to_list().index("paired") + 2
+    vertices, faces = read_mesh(study / table["mesh"][first - 2])
+    write_ply(study / table["mesh"][first - 1], vertices, faces[::-1])
+    write_ply(study / table["mesh"][first], vertices[:6000], faces[(faces < 6000).all(axis=1)])
+    listed = [str(defect) for defect in read_layout(study).findings.defects]
+    assert len(listed) == 2
+    assert f"row {first + 1}, column 'mesh'" in listed[0]
+    assert f"other triangles than that of row {first}" in listed[0]
+    assert f"has 6000 vertices, that of row {first} 12408" in listed[1]
+    assert all("fit one template to all bodies" in line for line in listed)
+
+
 def test_scans_for_pretraining_need_no_measures(study: Path, tmp_path: Path) -> None:
     edit(study, 2, total_fat_kg=20.5)
     import_cohort(study, tmp_path / "packed")
@@ -377,6 +393,7 @@ def test_defects_of_what_was_packed_are_listed(study: Path, tmp_path: Path) -> N
     for line in (
         "paired/train/vertices.npy, row 5: '0.0': cm along z cannot be a body's length",
         "paired/train/faces.npy: does not fit surfaces of 12408 vertices",
+        "paired/validation/faces.npy: holds other triangles than paired/train",
         "paired/train/subjects.parquet, column 'total_fat_kg': is missing, other splits have it",
     ):
         assert line in listed

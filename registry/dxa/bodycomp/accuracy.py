@@ -8,6 +8,9 @@ condition          noise         fat under bone  regions      measures
 ``maps_only``      default dose  estimated       the rig's    raw: what noise and estimate cost
 ``regions_only``   none          true maps       automatic    raw: what the regions cost
 ``calibrated``     default dose  estimated       automatic    calibrated: what users get
+``noise_free``     none          estimated       automatic    raw: what better statistics would give
+``fat_known``      default dose  known           automatic    raw: what a right estimate would give
+``noise_only``     default dose  known           the rig's    raw: what right regions would give besides
 =================  ============  ==============  ===========  ===========================================
 """
 
@@ -23,7 +26,7 @@ from registry.dxa.bodycomp import subjects
 from registry.dxa.bodycomp.analysis import MEASURES, analyse, region_measures
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
 from registry.dxa.bodycomp.inversion import MINERAL
-from registry.dxa.bodycomp.maps import composition_maps
+from registry.dxa.bodycomp.maps import CompositionMaps, composition_maps
 from registry.dxa.bodycomp.regions import find_landmarks, find_regions
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.cohort.subject import Visit
@@ -33,6 +36,8 @@ from registry.dxa.imaging.scanner import Scanner
 Array = npt.NDArray[np.float64]
 
 CONDITIONS = ("oracle", "blind", "maps_only", "regions_only", "calibrated")
+#: One cause of error after the other taken away from what users get.
+LIMITS = ("calibrated", "noise_free", "fat_known", "maps_only", "noise_only")
 GROUPS = ("all ages", "men", "women", "arms apart")
 ADULT_YEARS = 18.0
 
@@ -112,7 +117,7 @@ def accuracy_study(
     count
         Subjects, over all ages.
     conditions
-        Of ``CONDITIONS``.
+        Of ``CONDITIONS`` and ``LIMITS``.
     calibration
         The package's unless given.
     progress
@@ -224,6 +229,29 @@ def _regions_only(visit: Visit, _: Calibration) -> dict[str, float]:
     return region_measures(visit.composition.densities_g_cm2, _automatic_regions(visit))
 
 
+def _noise_free(visit: Visit, _: Calibration) -> dict[str, float]:
+    return analyse([clean_codes(visit)]).scans[0].measures
+
+
+def _fat_known(visit: Visit, _: Calibration) -> dict[str, float]:
+    maps = _maps_with_known_fat(visit)
+    if maps is None:
+        return {}
+    total, mineral = maps.densities_g_cm2.sum(axis=-1), maps.densities_g_cm2[..., MINERAL]
+    regions = find_regions(total, maps.body, find_landmarks(total, mineral, maps.body))
+    return region_measures(maps.densities_g_cm2, regions)
+
+
+def _noise_only(visit: Visit, _: Calibration) -> dict[str, float]:
+    maps = _maps_with_known_fat(visit)
+    return region_measures(maps.densities_g_cm2, visit.composition.region) if maps else {}
+
+
+def _maps_with_known_fat(visit: Visit) -> CompositionMaps | None:
+    density = visit.composition.densities_g_cm2
+    return composition_maps(visit.scan.codes, fat_under_bone=(density[..., 0], density[..., 2] > 0))
+
+
 def _calibrated(visit: Visit, calibration: Calibration) -> dict[str, float]:
     return analyse([visit.scan.codes], calibration=calibration).scans[0].measures
 
@@ -234,6 +262,9 @@ _MEASURE: dict[str, Callable[[Visit, Calibration], dict[str, float]]] = {
     "maps_only": _maps_only,
     "regions_only": _regions_only,
     "calibrated": _calibrated,
+    "noise_free": _noise_free,
+    "fat_known": _fat_known,
+    "noise_only": _noise_only,
 }
 
 

@@ -247,10 +247,15 @@ def calibrate(cohort: Path | None, part: str, split: str, output: Path | None) -
 @bodycomp.command()
 @click.option("--subjects", default=100, show_default=True, help="Simulated subjects to analyse.")
 @click.option("--keep-precision", is_flag=True, help="Keep the RMS-SD as the tasks' equivalence margins.")
-def study(subjects: int, keep_precision: bool) -> None:
+@click.option("--arms", is_flag=True, help="Only what limits the arms: causes of error taken away in turn.")
+def study(subjects: int, keep_precision: bool, arms: bool) -> None:
     """Print accuracy and precision on reserved simulated subjects as Markdown tables."""
     from registry.dxa.bodycomp import accuracy, precision, tables  # noqa: PLC0415
 
+    if arms:
+        limits = accuracy.accuracy_study(subjects, accuracy.LIMITS, progress=_report)
+        click.echo(tables.causes_markdown(limits))
+        return
     found = accuracy.accuracy_study(subjects, progress=_report)
     click.echo(tables.accuracy_markdown(found))
     click.echo(tables.limits_markdown(found))

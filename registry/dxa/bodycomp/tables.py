@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from registry.dxa.bodycomp.accuracy import GROUPS, AccuracyStudy
+from registry.dxa.bodycomp.accuracy import GROUPS, LIMITS, AccuracyStudy
 from registry.dxa.bodycomp.precision import Precision
 from registry.dxa.cohort.measures import COMPOSITION
 
@@ -37,6 +37,23 @@ def limits_markdown(study: AccuracyStudy) -> str:
         ]
         for measure in COMPOSITION
         if measure.location in ("Arm", "Leg")
+    ]
+    return _table(head, rows)
+
+
+def causes_markdown(study: AccuracyStudy) -> str:
+    """Squared correlation of the arms' measures, one cause of error after the other taken away, by group."""
+    head = ["measure", "group", "what users get", "noise off", "fat under bone known", "true regions"]
+    head.append("fat known, true regions")
+    rows = [
+        [
+            measure.label,
+            group,
+            *(f"{study.row(measure.name, condition, group).r2_pearson:.3f}" for condition in LIMITS),
+        ]
+        for measure in COMPOSITION
+        if measure.location == "Arm"
+        for group in GROUPS
     ]
     return _table(head, rows)
 

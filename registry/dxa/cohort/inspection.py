@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 
 from registry.contracts import DataError, InputError
@@ -17,7 +19,7 @@ from registry.dxa.cohort.manifest import MANIFEST_NAME, FileRecord, Manifest, fi
 from registry.dxa.cohort.packed_split import Known, check_split
 from registry.dxa.cohort.specification import PARTS, SPLITS
 from registry.dxa.cohort.store import CALIBRATION, FACES, SCANS, SUBJECTS, VERTICES, Split
-from registry.dxa.imaging.geometry import GRID
+from registry.dxa.imaging.geometry import GRID, Grid
 
 REQUIRED_FILES = (SCANS, SUBJECTS)
 READ_FILES = (*REQUIRED_FILES, VERTICES, FACES)
@@ -99,13 +101,22 @@ def inspect_cohort(
             findings.add(MANIFEST_NAME, "has no such split", known.again, column=f"parts.{part}.{split}")
         if record is not None:
             _check_files(folder, part, split, record.files, known)
-        simulated, grid = (manifest.simulated, manifest.grid) if manifest else (True, GRID)
-        opened = Split(folder / part / split, part, split, simulated, grid)
+        grid = manifest.grid if manifest else _stored_grid(folder / part / split / SCANS)
+        opened = Split(folder / part / split, part, split, manifest is None or manifest.simulated, grid)
         check_split(opened, record, known)
         if progress is not None:
             progress(number, len(places), "reading splits")
     known.check_columns()
     return manifest
+
+
+def _stored_grid(path: Path) -> Grid:
+    """Pixels as scans have them, where no manifest says what they should be."""
+    try:
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError, EOFError):  # which the check of the split will say
+        return GRID
+    return replace(GRID, rows=shape[1], columns=shape[2]) if len(shape) == 4 else GRID
 
 
 def _manifest(folder: Path, findings: Findings) -> Manifest | None:

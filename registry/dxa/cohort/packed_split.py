@@ -131,22 +131,23 @@ def _check_scans(scans: np.ndarray, place: str, known: Known) -> None:
     name = f"{place}/{SCANS}"
     for start in range(0, len(scans), _BLOCK):
         block = np.asarray(scans[start : start + _BLOCK])
-        most, least = block.max(axis=(1, 2)), block.min(axis=(1, 2))
-        for offset in np.flatnonzero((most > MAXIMUM_CODE).any(axis=1)).tolist():
-            channel = int(most[offset].argmax())
+        values = block.reshape(len(block), -1)
+        most, least = values.max(axis=1), values.min(axis=1)
+        for offset in np.flatnonzero(most > MAXIMUM_CODE).tolist():
+            channel = int(values[offset].argmax()) % len(CHANNELS)
             beyond = int(np.count_nonzero(block[offset] > MAXIMUM_CODE))
             known.note(
                 name,
                 f"exceeds {MAXIMUM_CODE} ({BIT_DEPTH} bits), the largest of {beyond} such values",
                 row=start + offset + 1,
                 column=CHANNELS[channel],
-                value=int(most[offset, channel]),
+                value=int(most[offset]),
             )
         for offset, scan in enumerate(block):
             row = start + offset + 1
-            if least[offset].min() == most[offset].max():
+            if least[offset] == most[offset]:
                 known.note(
-                    name, "is in every pixel and channel", row=row, value=int(least[offset, 0]),
+                    name, "is in every pixel and channel", row=row, value=int(least[offset]),
                     mend="leave the empty scan out, and make or import the cohort again",
                 )  # fmt: skip
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from registry.dxa.bodycomp import MEASURES, analyse
 from registry.dxa.bodycomp.calibrating import calibrate_on_known
 from registry.dxa.bodycomp.commands import bodycomp
 from registry.dxa.cohort.commands import data
+from registry.dxa.cohort.defects import Findings
 from registry.dxa.cohort.dividing import divide_cohort
 from registry.dxa.cohort.importing import import_cohort
-from registry.dxa.cohort.inspection import verify
+from registry.dxa.cohort.inspection import inspect_cohort, verify
 from registry.dxa.cohort.layout import read_layout
 from registry.dxa.cohort.page import write_page
 from registry.dxa.cohort.specification import PARTS, SPLITS
@@ -66,6 +68,14 @@ def test_a_cohort_has_the_pixels_that_were_declared(packed: Path, cohort: Path, 
             assert np.array_equal(fine.scans[:, ::2], plain.scans)
             # Pairs of rows average to what one row was.
             assert load_scans(fine, 2).shape[1:] == (6, 150, 55)
+
+
+def test_a_lost_manifest_is_the_only_defect(packed: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(packed, tmp_path / "copy"))
+    (copy / "cohort.json").unlink()
+    findings = Findings()
+    assert inspect_cohort(copy, findings) is None
+    assert [defect.file for defect in findings.defects] == ["cohort.json"]
 
 
 def test_the_same_body_weighs_the_same_on_other_pixels(packed: Path, cohort: Path) -> None:

@@ -33,7 +33,7 @@ class StatedKind(SuiteTable):
     Attributes
     ----------
     match
-        Kinds in the words of the plan, with wildcards: `pretrain *vae*`, `tune * / anthropometry`.
+        Kinds in the words of the plan, with wildcards: `pretrain *vae*`, `tune * / reconstruction`.
     seconds
         Of one trial; or instead
     steps, steps_per_second

@@ -40,7 +40,11 @@ def print_summary(console: Console, finished: Finished) -> None:
         ]
         of_task = [endpoint for endpoint in found if endpoint.task == task["name"]]
         _print_task(console, task, cells, of_task)
-    console.print("means over final trials; n is their number", style="dim")
+    console.print(
+        "means over final trials, each on what it could predict; n is their number. The report compares arms "
+        "on the patients that all of them have a prediction for",
+        style="dim",
+    )
     if finished.simulated:
         console.print(SIMULATED, style="bold yellow")
     _print_status(console, run, finished.status)

@@ -103,7 +103,7 @@ def export_run(
     key = _free_key(run, folder, name or task)
     kept = trials[0].read()
     settings, trained_for = settings_of(kept), task_of(task, kept)
-    part = _part_of(run, task)
+    part = trials[0].part
     open_split = open_run(run, f"scans of task {task} for measurement by other software, export {key.name}")
     with BlindedFolder(folder, kept.grid, generator) as pool:
         entries: list[Entry] = []
@@ -155,13 +155,6 @@ def _free_key(run: Path, folder: Path, name: str) -> Path:
             f"{folder} is inside the run, where the key and the results are", mend="choose a folder outside"
         )
     return key
-
-
-def _part_of(run: Path, task: str) -> str:
-    import json  # noqa: PLC0415
-
-    record = json.loads((run / "run.json").read_bytes())
-    return str(next(one["part"] for one in record["tasks"] if one["name"] == task))
 
 
 def _training_truth(train: ScanSplit) -> dict[str, float]:

@@ -65,21 +65,28 @@ class KeptTrial:
     ----------
     run, task
         Where it is, and what was learned.
-    key, arm, seed
-        Of the trial; `seed` is its final seed.
+    record, row
+        What the run says of itself, and of this trial.
     """
 
     run: Path
     task: str
-    key: str
-    arm: str
-    seed: int
+    record: Mapping[str, Any]
+    row: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Of the trial."""
+        return str(self.row["key"])
+
+    @property
+    def part(self) -> str:
+        """Of the cohort, that the task learns from."""
+        return str(_described(self.record, self.task)["part"])
 
     def read(self) -> KeptModel:
         """Its model; raises as `find_model` does."""
-        record, trials = _final_trials(self.run, self.task)
-        row = next(row for row in trials.iter_rows(named=True) if row["key"] == self.key)
-        return _kept(self.run, record, self.task, row)
+        return _kept(self.run, self.record, self.task, self.row)
 
 
 def find_model(run: Path, *, arm: str, task: str, protocol: str, seed: int | None = None) -> KeptModel:
@@ -128,10 +135,10 @@ def kept_trials(
     DataError
         If a file of the run is missing or damaged.
     """
-    _, found = _final_trials(run, task)
+    record, found = _final_trials(run, task)
     _check_arms(run, task, found, arms)
     trials = [
-        KeptTrial(run, task, row["key"], row["strategy"], row["seed"] or 0)
+        KeptTrial(run, task, record, row)
         for row in found.sort("strategy", "seed", "key").iter_rows(named=True)
         if (not arms or row["strategy"] in arms)
         and (not protocols or set(protocols) & set(row["protocols"]))

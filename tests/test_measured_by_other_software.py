@@ -6,7 +6,6 @@ have to say follows from the rows of the built-in analyser.
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from registry.dxa.bodycomp import MEASURES, analyse, committed_calibration
 from registry.dxa.bodycomp.external import LARGEST
 from registry.dxa.cohort.measures import COMPOSITION
+from tests.registry.dxa.worksheets import rows_of, write
 from tests.test_end_to_end import harness
 
 SLOPE, OFFSET = 1.05, 0.4
@@ -24,8 +24,7 @@ SLOPE, OFFSET = 1.05, 0.4
 
 def measure_elsewhere(folder: Path, back: Path) -> int:
     """Fill in the worksheet; returns how many scans could not be measured."""
-    with (folder / "worksheet.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(folder / "worksheet.csv")
     scans = np.stack([np.load(folder / row["file"], allow_pickle=False) for row in rows])
     measures = analyse(scans, calibration=committed_calibration()).measures
     # Models that have learned for a few steps draw arms of less than nothing, and bones of lead: what no
@@ -34,10 +33,7 @@ def measure_elsewhere(folder: Path, back: Path) -> int:
     for row, measured in zip(rows, values, strict=True):
         if np.isfinite(measured).all():
             row |= {name: repr(float(value)) for name, value in zip(MEASURES, measured, strict=True)}
-    with back.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write(back, rows)
     return int(np.isnan(values).all(axis=1).sum())
 
 

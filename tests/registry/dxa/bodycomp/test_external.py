@@ -1,5 +1,3 @@
-import csv
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -11,6 +9,7 @@ from registry.dxa.bodycomp.external import export_scans, read_results
 from registry.dxa.bodycomp.failures import count_failures, fill_with_training_mean, fill_with_worst_error
 from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
+from tests.registry.dxa.worksheets import rows_of, write
 
 IDS = ["anna-1", "anna-2", "bert-1"]
 
@@ -21,19 +20,6 @@ def exported(tmp_path):
     folder = tmp_path / "out"
     key = export_scans(folder, IDS, scans, simulated=True, generator=np.random.default_rng(1))
     return folder, key, scans
-
-
-def rows_of(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def write(path, rows):
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def filled(folder, value=1.0):

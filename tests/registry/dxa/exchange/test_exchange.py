@@ -1,6 +1,5 @@
 """A run's scans to other software and back; the software is a function of the pixels that a test repeats."""
 
-import csv
 import json
 import shutil
 
@@ -24,6 +23,7 @@ from reports.measured import with_measurements
 from reports.tables import compare
 from tests.registry.dxa.exchange.conftest import TRIALS, Door, write_run
 from tests.registry.dxa.stand_in import SETTINGS, open_split
+from tests.registry.dxa.worksheets import rows_of, write
 
 RECONSTRUCTED = [key for key, (task, *_) in TRIALS.items() if task == "reconstruction"]
 SOFTWARE = "APEX 5.6"
@@ -33,19 +33,6 @@ PREFIX = "measured.apex-5-6."
 def measured(codes):
     """(13,) what the software says of a scan: plausible in every unit, other for every measure."""
     return (1.0 + np.arange(len(MEASURES)) / 20) * np.rint(codes).mean() / 5000
-
-
-def rows_of(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def write(path, rows):
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def filled(folder):

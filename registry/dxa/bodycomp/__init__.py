@@ -1,11 +1,12 @@
 """Body composition from six channels: an open analyser, and the door to clinical software.
 
 Analysis goes one way: ``inversion`` solves each pixel, ``layer`` and ``baseline`` estimate the fat under
-bone, ``maps`` puts a scan's densities together, ``regions`` divides the body, ``analysis`` measures and
-flags. ``calibration`` holds one straight line per measure, ``calibrating`` fits them to the subjects of
-``subjects``. ``accuracy`` and ``precision`` study the analyser; ``analyser`` is the seam behind which it
-can be exchanged, ``external`` the exchange with other software, ``failures`` what becomes of scans that
-cannot be analysed; ``commands`` is the command line and ``picture`` draws one scan.
+bone, ``maps`` puts a scan's densities together, ``region_network`` divides the body, ``outline`` and
+``crotch`` give the silhouette's second opinion, ``analysis`` measures and flags. ``calibration`` holds one
+straight line per measure, ``calibrating`` fits them to the subjects of ``subjects``. ``accuracy`` and
+``precision`` study the analyser; ``analyser`` is the seam behind which it can be exchanged, ``external`` the
+exchange with other software, ``failures`` what becomes of scans that cannot be analysed; ``commands`` is the
+command line and ``picture`` draws one scan.
 
 Public names are imported when they are first used, so that importing the package costs nothing.
 """

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from reports.agreement import PatientSums, own_sums, shared_sums
-from reports.intervals import CrossedBootstrap, Replicates, estimate
+from reports.bootstrap import CrossedBootstrap
+from reports.intervals import estimate
+from reports.resampled import Replicates
 
 ARMS, SEEDS, PATIENTS, ROWS = 3, 5, 111, 15
 DRAWS = 50_000

@@ -25,7 +25,9 @@ from harness.request import Request
 from harness.results import RunFolder
 from harness.run import Prepared, prepare
 from harness.timings import kind_of, read_timings, record_timing
-from harness.trial import Attempt, Produced, make_payload
+from harness.trial import make_payload
+from harness.trial.attempt import Attempt
+from harness.trial.produced import Produced
 from registry.contracts import Artifact
 
 #: How long a trial is watched, from its first report on.
@@ -215,15 +217,15 @@ class Beginning(Attempt):
     """A trial that is watched for a while: it keeps nothing, and sees no test scan."""
 
     def __init__(self, payload: dict[str, Any], folder: Path, watch: Watch) -> None:
-        super().__init__(payload)
-        self.log = watch
+        super().__init__(payload, lambda _: watch)
         self.store = _TwoStores(folder, self.cache)
 
-    def _open_test(self, door: Door, part: str) -> Any:
+    def open_test(self, door: Door, part: str) -> Any:
         """Predicting takes as long per scan wherever the scans come from."""
         return door.learning_view(part, "validation")
 
-    def _write(self, produced: Produced) -> None:
+    def keep(self, produced: Produced) -> None:
+        """Leave nothing."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 

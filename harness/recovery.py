@@ -17,14 +17,13 @@ from pathlib import Path
 
 from harness.artifacts import ArtifactStore
 from harness.decisions import recorded_proposals
-from harness.files import PARTIAL
+from harness.files import PARTIAL, copy_folder
 from harness.journal import History
 from harness.outcome import Outcome
 from harness.plan import Plan, Trial
 from harness.policy import Policy
 from harness.remote import RemoteRun
 from harness.results import RunFolder, outcome_of, read_result, result_text
-from harness.trial import adopt_pretraining
 from registry.contracts import DataError
 
 #: Age at which a half-written folder has no writer any more.
@@ -220,9 +219,16 @@ def _look_for_pretraining(key: str, run: RunFolder, cache: Path, known: Known, *
     elif not adopt:
         known.done[key] = outcome_of(read_result(source))
         known.cached.add(key)
-    elif adopt_pretraining(key, run=run, cache=cache):
+    elif (source / "result.json").is_file():
+        _adopt(source, run.trial(key))
         known.done[key] = run.outcome(key)
         known.cached.add(key)
+
+
+def _adopt(cached: Path, destination: Path) -> None:
+    """Take the result of a pretraining that an earlier run left in the cache."""
+    result = json.loads((cached / "result.json").read_bytes()) | {"cached": True}
+    copy_folder(cached, destination, result=result_text(result))
 
 
 def _look_for_weights(key: str, remote: RemoteRun, known: Known) -> None:

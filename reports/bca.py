@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from reports.intervals import LEVEL, Array, Resampled
+from reports.arrays import Array
+from reports.intervals import LEVEL
+from reports.resampled import Resampled
 
 
 def bca(resampled: Resampled, level: float = LEVEL) -> list[tuple[float, float] | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from reports.bootstrap import DRAWS
 from reports.budgets import budgets_csv
 from reports.contents import Contents, read_contents
 from reports.drawings import pdf, standalone
@@ -18,7 +19,6 @@ from reports.export import (
     values_csv,
     write_atomically,
 )
-from reports.intervals import DRAWS
 from reports.latex import document, table_latex
 from reports.markdown import markdown
 from reports.page import render

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reports.bootstrap import DRAWS
 from reports.build import write_report
 from reports.contents import contents_of
 from reports.errors import RecordsError
 from reports.frame import Run, read_run
-from reports.intervals import DRAWS
 from reports.joined import joined, labels_of, refuse_unlike
 
 #: What should be the same for arms of different runs to be compared fairly.

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reports.agreement import PatientSums
+from reports.arrays import Array
+from reports.bootstrap import CrossedBootstrap
 from reports.flips import patient_losses
-from reports.intervals import CrossedBootstrap, Replicates, Resampled, combined
 from reports.pairs import pairing_words
-from reports.sample import Array, Sample, replicates, shared_seeds
+from reports.resampled import Replicates, Resampled, combined
+from reports.sample import Sample, replicates, shared_seeds
 
 
 class Crossed:

@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 import polars as pl
 
+from reports.bootstrap import DRAWS
 from reports.comparison import Column
 from reports.endpoint import endpoint_of
 from reports.errors import RecordsError
 from reports.frame import Run, read_run
-from reports.intervals import DRAWS, Estimate, estimate
+from reports.intervals import Estimate, estimate
 from reports.joined import joined, labels_of
 from reports.layouts import LayoutResults
 from reports.sample import PURE_NUMBERS, build_sample, final_trials, readable

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from reports.arrays import Array
+from reports.bootstrap import jackknife
 from reports.crossed import Crossed
 from reports.frame import Run
-from reports.intervals import Array, Replicates, Resampled, jackknife
 from reports.layouts import endpoint_margin, endpoint_rows, holds_endpoint
 from reports.pairs import SEED_WORDS
+from reports.resampled import Replicates, Resampled
 from reports.sample import Sample, build_sample
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from reports.analyses import NEEDS
+from reports.bootstrap import PATIENT_DRAWS
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.contents import Contents
 from reports.frame import Run
-from reports.intervals import LEVEL, PATIENT_DRAWS
+from reports.intervals import LEVEL
 from reports.tests_ import ALPHA, POWER
 
 SCHEMA = 1

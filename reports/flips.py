@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.agreement import PatientSums
-from reports.intervals import Replicates
-
-Array = NDArray[np.float64]
+from reports.arrays import Array
+from reports.resampled import Replicates
 
 FLIPS = 9_999
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from reports.arrays import Array
 from reports.comparison import Comparison, Contrast
 from reports.endpoint import Endpoint, endpoint_of, resampled_words
 from reports.frame import Run
-from reports.intervals import Array, Estimate, estimate
+from reports.intervals import Estimate, estimate
 from reports.sample import every_final_trial
 from reports.tests_ import judge
 

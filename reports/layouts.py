@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.arrays import Array
 from reports.bca import bca
 from reports.comparison import Column, Contrast, Line, StatisticTable, Table
 from reports.crossed import Crossed
@@ -19,7 +20,7 @@ from reports.margins import margin_of
 from reports.pairs import pairs_of
 from reports.persons import arm_agreement
 from reports.ranking import PairVariance, Rank, doubt, ranks, variance_parts
-from reports.sample import Array, Sample
+from reports.sample import Sample
 from reports.tests_ import Companions, Correction, Difference, judge
 
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special, stats
 
+from reports.arrays import Array
 from reports.intervals import LEVEL, Estimate
-
-Array = NDArray[np.float64]
 
 #: Normal quantile of the limits of agreement: 95 % of the errors lie within.
 Z = 1.959963984540054

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from reports.intervals import Resampled, Unpaired, mean_squares
+from reports.intervals import mean_squares
+from reports.resampled import Resampled, Unpaired
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def ranks(results: Mapping[str, Resampled], direction: str) -> tuple[Rank, ...]:
 
     Examples
     --------
-    >>> from reports.intervals import Replicates
+    >>> from reports.resampled import Replicates
     >>> def arm(*draws):
     ...     draws = np.array(draws)[:, None]
     ...     return Resampled(draws[0], draws, np.zeros((1, 2, 1)), Replicates("none", (0,), (0,)), draws)

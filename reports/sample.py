@@ -11,11 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from reports.agreement import PatientSums, own_sums, shared_sums
+from reports.arrays import Array
 from reports.errors import RecordsError
 from reports.frame import Run
-from reports.intervals import Kind, Replicates
+from reports.resampled import Kind, Replicates
 
-Array = NDArray[np.float64]
 #: Pretraining seed, label draw and final seed of a trial.
 SeedKey = tuple[int | None, int | None, int | None]
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from reports.arrays import Array
 from reports.intervals import Estimate
 
 ALPHA = 0.05
 POWER = 0.80
-
-Array = NDArray[np.float64]
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "not judged"]
 Correction = Literal["holm", "bh"]

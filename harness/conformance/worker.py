@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import harness.trial
 from harness.door import CLOSED_SPLIT_EVENT, ProgressLog
+from harness.trial import execute
 from registry.contracts.domain import is_test_file
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
@@ -102,9 +102,9 @@ def main(request_file: Path, answer_file: Path) -> None:
     watch = Watch(cohort, [Path(folder) for folder in request["writable"]])
     sys.addaudithook(watch)
     if request["interrupt"]:
-        vars(harness.trial)["ProgressLog"] = _LastReport
         _run_clock_fast()
-    outcomes = [harness.trial.execute(payload) for payload in request["payloads"]]
+    log = _LastReport if request["interrupt"] else ProgressLog
+    outcomes = [execute(payload, log=log) for payload in request["payloads"]]
     watch.seen["left_running"] = children_of(os.getpid())
     answer_file.write_text(json.dumps({"outcomes": outcomes, "seen": watch.seen}, default=str))
 

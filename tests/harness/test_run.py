@@ -14,7 +14,6 @@ import pytest
 from polars.testing import assert_frame_equal
 from sklearn.metrics import r2_score
 
-from harness import trial as trials
 from harness.executors.inline import InlineExecutor
 from harness.files import StorageError
 from harness.outlook import look_ahead
@@ -22,6 +21,7 @@ from harness.progress import SilentDisplay
 from harness.results import TABLES
 from harness.run import run_suite
 from harness.summary import endpoints
+from harness.trial import attempt
 from registry.contracts import DataError, InputError, PrimaryEndpoint
 from tests.domains import digits
 from tests.domains.digits import Digits
@@ -196,7 +196,7 @@ def test_a_full_disk_is_one_message_and_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = digits_request(tmp_path)
-    write, left = trials.write_folder, [5]
+    write, left = attempt.write_folder, [5]
 
     def filling(destination: Path, files: Any) -> None:
         left[0] -= 1
@@ -204,7 +204,7 @@ def test_a_full_disk_is_one_message_and_keeps_what_is_finished(
             raise OSError(errno.ENOSPC, "No space left on device", str(destination))
         write(destination, files)
 
-    monkeypatch.setattr(trials, "write_folder", filling)
+    monkeypatch.setattr(attempt, "write_folder", filling)
     with pytest.raises(StorageError, match=r"No space left on device; free some space .* same command again"):
         run_inline(request)
     monkeypatch.undo()

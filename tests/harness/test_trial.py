@@ -24,6 +24,7 @@ from harness.plan import Trial
 from harness.policy import Policy
 from harness.resources import TrialResources
 from harness.run import prepare
+from harness.trial.checks import primary_score
 from registry.contracts import Exhibit, FittedModel, Panel, Predictions, TestSplitClosedError
 from tests.domains.digits import Digits, Stroke
 from tests.harness.digits_run import digits_request, run_inline, tables
@@ -214,9 +215,9 @@ def test_a_strategy_that_breaks_its_promise_fails_with_its_traceback(
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 def test_a_score_that_is_not_finite_is_a_failure(score: float) -> None:
     with pytest.raises(ValueError, match="training diverged"):
-        trials._primary_score(Stroke(), FittedModel(None, {"mean_r2": score}))
+        primary_score(Stroke(), FittedModel(None, {"mean_r2": score}))
     with pytest.raises(ValueError, match="judged by 'mean_r2'"):
-        trials._primary_score(Stroke(), FittedModel(None, {"r2": 0.1}))
+        primary_score(Stroke(), FittedModel(None, {"r2": 0.1}))
 
 
 def predictions(**changes: Any) -> Predictions:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from statsmodels.formula.api import ols
 
-from reports.designs import effect_weights, factorial_design, paths, trend_weights
+from reports.ablations.designs import effect_weights, factorial_design, paths, trend_weights
 
 FACTORS = ("c", "t", "s")
 CELLS = [{name for name, bit in zip(FACTORS, bits, strict=True) if bit} for bits in product((0, 1), repeat=3)]

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from reports.agreement import NEEDS, PatientSums, own_sums, shared_sums, statistic
-from reports.intervals import jackknife
+from reports.bootstrap import jackknife
 from reports.limits import concordance
 
 

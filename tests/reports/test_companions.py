@@ -10,8 +10,9 @@ from scipy import stats
 
 from reports.agreement import PatientSums, own_sums, shared_sums
 from reports.bca import bca
+from reports.bootstrap import CrossedBootstrap
 from reports.flips import ENUMERATED_PEOPLE, flip_tests, patient_losses
-from reports.intervals import CrossedBootstrap, Replicates
+from reports.resampled import Replicates
 
 ONE = Replicates("none", (0,), (0,))
 

@@ -11,14 +11,9 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from reports.agreement import PatientSums, own_sums, shared_sums
-from reports.intervals import (
-    CrossedBootstrap,
-    Replicates,
-    Resampled,
-    degrees_of_freedom,
-    estimate,
-    mean_squares,
-)
+from reports.bootstrap import CrossedBootstrap
+from reports.intervals import degrees_of_freedom, estimate, mean_squares
+from reports.resampled import Replicates, Resampled
 from reports.tests_ import p_value
 from tests.reports.coverage import DESIGNS, PATIENTS, Design, covered, false_equivalences, false_findings
 

@@ -10,8 +10,9 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from reports.agreement import PatientSums
-from reports.intervals import CrossedBootstrap, Replicates, Resampled
+from reports.bootstrap import CrossedBootstrap
 from reports.ranking import advice, ranks, variance_parts
+from reports.resampled import Replicates, Resampled
 
 ONE = Replicates("none", (0,), (0,))
 

@@ -25,9 +25,9 @@ import numpy.typing as npt
 from registry.dxa.bodycomp import subjects
 from registry.dxa.bodycomp.analysis import MEASURES, analyse, region_measures
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
-from registry.dxa.bodycomp.inversion import MINERAL
 from registry.dxa.bodycomp.maps import CompositionMaps, composition_maps
-from registry.dxa.bodycomp.regions import find_landmarks, find_regions
+from registry.dxa.bodycomp.outline import OUTSIDE
+from registry.dxa.bodycomp.region_network import divide
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.cohort.subject import Visit
 from registry.dxa.imaging.channels import GAIN_COUNTS_PER_NEPER, OFFSET_COUNTS
@@ -237,9 +237,7 @@ def _fat_known(visit: Visit, _: Calibration) -> dict[str, float]:
     maps = _maps_with_known_fat(visit)
     if maps is None:
         return {}
-    total, mineral = maps.densities_g_cm2.sum(axis=-1), maps.densities_g_cm2[..., MINERAL]
-    regions = find_regions(total, maps.body, find_landmarks(total, mineral, maps.body))
-    return region_measures(maps.densities_g_cm2, regions)
+    return region_measures(maps.densities_g_cm2, divide(maps.soft_tissue_g_cm2, maps.body))
 
 
 def _noise_only(visit: Visit, _: Calibration) -> dict[str, float]:
@@ -269,10 +267,10 @@ _MEASURE: dict[str, Callable[[Visit, Calibration], dict[str, float]]] = {
 
 
 def _automatic_regions(visit: Visit) -> npt.NDArray[np.int8]:
-    density = visit.composition.densities_g_cm2
-    total = density.sum(axis=-1)
-    body = total > 0
-    return find_regions(total, body, find_landmarks(total, density[..., MINERAL], body))
+    maps = composition_maps(clean_codes(visit))
+    if maps is None:
+        return np.full(visit.composition.region.shape, OUTSIDE, dtype=np.int8)
+    return divide(maps.soft_tissue_g_cm2, maps.body)
 
 
 def _overlaps(visit: Visit) -> Array:

@@ -43,6 +43,9 @@ class CompositionMaps:
     ----------
     densities_g_cm2
         Fat, lean tissue and bone mineral, zero outside the body, shape (rows, columns, 3).
+    soft_tissue_g_cm2
+        Fat and lean tissue as they are where bone is not thought of, shape (rows, columns, 2): over bone far
+        too little fat. Zero fat where there are too few photons to tell.
     body, with_mineral
         Pixels of the body, and those of them in which mineral was solved for: bone and its surroundings.
     starved
@@ -54,6 +57,7 @@ class CompositionMaps:
     """
 
     densities_g_cm2: Array
+    soft_tissue_g_cm2: Array
     body: Mask
     with_mineral: Mask
     starved: Mask
@@ -118,6 +122,10 @@ def composition_maps(
     total = np.where(starved, 0.0, soft.densities_g_cm2.sum(axis=1))
     total = _fill(total, starved, body)
 
+    without_bone = np.where(starved, 0.0, soft.densities_g_cm2[:, FAT])
+    soft_tissue = np.zeros((*body.shape, 2))
+    soft_tissue[body] = np.stack([without_bone, total - without_bone], axis=1)
+
     densities = soft.densities_g_cm2.copy()
     if fat_under_bone is not None:
         fat, bone = fat_under_bone[0][body], fat_under_bone[1][body] & ~starved
@@ -149,7 +157,13 @@ def composition_maps(
     maps = np.zeros((*body.shape, 3))
     maps[body] = densities
     return CompositionMaps(
-        maps, body, _mask(bone, body), _mask(starved, body), _mask(impossible, body), 1.0 / per_photon
+        maps,
+        soft_tissue,
+        body,
+        _mask(bone, body),
+        _mask(starved, body),
+        _mask(impossible, body),
+        1.0 / per_photon,
     )
 
 

@@ -14,13 +14,13 @@ from typing import Literal
 import numpy as np
 
 from registry.dxa.bodycomp.baseline import BaselineSettings
-from registry.dxa.bodycomp.regions import CUTS
+from registry.dxa.bodycomp.region_network import weights_digest
 from registry.dxa.cohort.sources import without
 from registry.dxa.cohort.specification import CohortSpecification, PartSpecification, canonical_json
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.subject import Visit, simulate_patient, simulate_repeats
 
-Purpose = Literal["calibration", "accuracy", "precision"]
+Purpose = Literal["calibration", "accuracy", "precision", "regions", "regions_check"]
 
 RESERVED_SEED = 2206_06663
 # First number of each purpose, beyond any cohort; 11 and 12 million were used up in development.
@@ -28,9 +28,11 @@ FIRST_NUMBER: dict[Purpose, int] = {
     "calibration": 10_000_000,
     "accuracy": 13_000_000,
     "precision": 14_000_000,
+    "regions": 15_000_000,
+    "regions_check": 16_000_000,
 }
 # Raise with every change of the analyser that alters its raw measures.
-ANALYSER_VERSION = 2
+ANALYSER_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,15 @@ class StudySubject:
     visits: tuple[Visit, ...]
 
 
-def specification(photons: float = 3e6) -> CohortSpecification:
-    """What the subjects are drawn from: a cohort's defaults under the reserved seed, without implants.
+def specification(photons: float = 3e6, *, implants: bool = False) -> CohortSpecification:
+    """What the subjects are drawn from: a cohort's defaults under the reserved seed.
 
-    Nobody with metal in the body serves for calibration or for studies of precision and accuracy.
+    Nobody with metal in the body serves for calibration or for studies of precision and accuracy; to learn
+    where arms and legs end, people with metal are as good as others.
     """
     part = PartSpecification(train=1, validation=1, test=1)
     cohort = CohortSpecification(seed=RESERVED_SEED, pretraining=part, paired=part)
-    default = without(cohort, "implants")
+    default = cohort if implants else without(cohort, "implants")
     scanner = default.scanner.model_copy(update={"photons": photons})
     return default.model_copy(update={"scanner": scanner})
 
@@ -73,10 +76,10 @@ def plan_subjects(purpose: Purpose, count: int) -> list[PlannedPatient]:
 
 
 def simulate_subjects(
-    purpose: Purpose, count: int, *, repeats: int = 1, photons: float = 3e6
+    purpose: Purpose, count: int, *, repeats: int = 1, photons: float = 3e6, implants: bool = False
 ) -> Iterator[StudySubject]:
     """Simulate subjects one after the other; with repeats, each is laid on the table so many times."""
-    drawn_from = specification(photons)
+    drawn_from = specification(photons, implants=implants)
     for planned in plan_subjects(purpose, count):
         if repeats == 1:
             yield StudySubject(planned, simulate_patient(drawn_from, planned).visits)
@@ -92,6 +95,6 @@ def fingerprint(purpose: Purpose, count: int, settings: BaselineSettings | None 
         "count": count,
         "analyser_version": ANALYSER_VERSION,
         "baseline": asdict(settings or BaselineSettings()),
-        "cuts": asdict(CUTS),
+        "region_weights": weights_digest(),
     }
     return hashlib.sha256(canonical_json(record).encode()).hexdigest()

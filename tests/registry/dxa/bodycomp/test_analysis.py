@@ -8,8 +8,8 @@ from registry.dxa.bodycomp import MEASURES, analyse, committed_calibration
 from registry.dxa.bodycomp.accuracy import clean_codes
 from registry.dxa.bodycomp.analysis import region_measures
 from registry.dxa.bodycomp.maps import composition_maps
+from registry.dxa.bodycomp.outline import ARM_LEFT, ARM_RIGHT, HEAD, LEG_LEFT, LEG_RIGHT, OUTSIDE
 from registry.dxa.bodycomp.picture import draw, write_picture
-from registry.dxa.bodycomp.regions import ARM_LEFT, ARM_RIGHT, HEAD, LEG_LEFT, LEG_RIGHT, OUTSIDE
 from registry.dxa.cohort.truth import composition_measures
 from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID

@@ -17,12 +17,11 @@ from registry.dxa.cohort.pose import (
     Placement,
     Pose,
     apply_pose,
-    bone_transforms,
     fits_field,
     place,
     posed_within_field,
-    rotations,
 )
+from registry.dxa.cohort.pose.skinning import bone_transforms, rotations
 from registry.dxa.cohort.primitives import Rods, ellipsoid_chords_cm
 from registry.dxa.cohort.projection import thickness_and_cover, thickness_map
 from registry.dxa.cohort.rig import REGIONS, region_faces, surface_regions

@@ -1,5 +1,9 @@
 """Regions from the silhouette: head, trunk, arms and legs, cut as an analyst of whole-body DXA cuts them.
 
+They are the second opinion beside ``region_network``'s, which measures are taken of: made of rules alone,
+they have learned nothing, and where the two disagree a scan is flagged. Landmarks tell whether there is a
+body, and whether its arms lie apart from the trunk.
+
 Landmarks are read off the outline and the areal densities of all tissue and of mineral: the top of the head,
 the neck, the armpits (where the arms part from the trunk) and the crotch (where the legs part). Where thighs
 touch, the valley between them stands in for the gap and the lower edge of the pelvis for its end
@@ -161,6 +165,24 @@ def find_regions(
         lateral = _lateral_of_arm(density, body, landmarks, armpit, side=side, cuts=cuts, grid=grid)
         regions[lateral & body] = region
     return regions
+
+
+def least_overlap(one: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> float:
+    """Intersection over union of the region that two divisions of a body agree on least.
+
+    Examples
+    --------
+    >>> one = np.array([[HEAD, TRUNK, TRUNK, ARM_LEFT]], dtype=np.int8)
+    >>> float(least_overlap(one, one)), float(least_overlap(one, one[:, ::-1]))
+    (1.0, 0.0)
+    """
+    shares = []
+    for region in range(len(REGIONS)):
+        in_one, in_other = one == region, other == region
+        either = int((in_one | in_other).sum())
+        if either:
+            shares.append(int((in_one & in_other).sum()) / either)
+    return min(shares, default=1.0)
 
 
 def _cut_legs(

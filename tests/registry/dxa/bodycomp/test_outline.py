@@ -6,7 +6,7 @@ import pytest
 from registry.dxa.bodycomp import subjects
 from registry.dxa.bodycomp.analysis import analyse
 from registry.dxa.bodycomp.crotch import find_crotch
-from registry.dxa.bodycomp.regions import LEG_LEFT, LEG_RIGHT, find_landmarks, find_regions
+from registry.dxa.bodycomp.outline import LEG_LEFT, LEG_RIGHT, find_landmarks, find_regions
 from registry.dxa.cohort.subject import simulate_patient
 from registry.dxa.imaging.geometry import GRID
 

@@ -20,6 +20,7 @@ MEANINGS: dict[Flag, str] = {
     "saturated": "pixels at the end of the scale, or too few photons to tell bone",
     "outside_field": "the body touches the border of the field",
     "limbs_touching": "an arm lies on or against the trunk: arm measures are less certain",
+    "regions_unclear": "network and outline divide the body otherwise: regional measures are less certain",
     "implausible": "pixels without a physical solution: channels contradict each other",
 }
 

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from registry.contracts import InputError
-from registry.dxa.bodycomp import MEASURES, analyse, committed_calibration, picture
+from registry.dxa.bodycomp import FLAGS, MEASURES, analyse, committed_calibration, picture
 from registry.dxa.bodycomp.commands import bodycomp
 from registry.dxa.bodycomp.scan_files import read_scans
+from registry.dxa.bodycomp.wording import explained
 from registry.dxa.imaging.geometry import GRID
 
 
@@ -116,6 +117,10 @@ def test_what_cannot_be_written_is_refused_before_any_work(codes, tmp_path):
         assert "Total" not in refused.output
     unwritable = run(*common, "--output", tmp_path / "file" / "table.csv")
     assert "cannot be written" in str(unwritable.exception)
+
+
+def test_every_flag_is_explained():
+    assert [line.split(" (")[0] for line in explained(FLAGS)] == list(FLAGS)
 
 
 def pixels_near(image, colour, reach=6):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from registry.dxa.bodycomp import MEASURES, analyse, committed_calibration
-from registry.dxa.bodycomp.external import LARGEST
+from registry.dxa.bodycomp.worksheet import LARGEST
 from registry.dxa.cohort.measures import COMPOSITION
 from tests.registry.dxa.worksheets import rows_of, write
 from tests.test_end_to_end import harness

@@ -4,9 +4,11 @@ Analysis goes one way: ``inversion`` solves each pixel, ``layer`` and ``baseline
 bone, ``maps`` puts a scan's densities together, ``region_network`` divides the body, ``outline`` and
 ``crotch`` give the silhouette's second opinion, ``analysis`` measures and flags. ``calibration`` holds one
 straight line per measure, ``calibrating`` fits them to the subjects of ``subjects``. ``accuracy`` and
-``precision`` study the analyser; ``analyser`` is the seam behind which it can be exchanged, ``external`` the
-exchange with other software, ``failures`` what becomes of scans that cannot be analysed; ``commands`` is the
-command line and ``picture`` draws one scan.
+``precision`` study the analyser; ``analyser`` is the seam behind which it can be exchanged. ``external`` is
+the exchange with other software: scans leave in a folder of ``blinding``, the ``worksheet`` comes back as
+some ``spreadsheet`` saved it and has to have ``plausibility``; ``comparison`` sets two tables of measures
+against each other. ``commands`` is the command line, over ``analysing``, which reads ``scan_files``, tells
+them in ``wording``, draws each as a ``picture`` and writes ``output``.
 
 Public names are imported when they are first used, so that importing the package costs nothing.
 """

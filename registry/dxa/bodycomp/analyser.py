@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.contracts import InputError
-from registry.dxa.bodycomp.analysis import MEASURES, analyse
+from registry.dxa.bodycomp.analysis import MEASURES, Analysis, analyse
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
 from registry.dxa.imaging.attenuation import BeamMode
 from registry.dxa.imaging.geometry import GRID, Grid
 
 if TYPE_CHECKING:
     import polars
+
+#: What results call the open analyser.
+BUILT_IN = "built-in"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class CompositionTable:
         Who measured.
     simulated
         Whether the scans, or what the analyser was calibrated on, are simulated.
+    remarks
+        What is odd about the values, but may be right.
     """
 
     scan_ids: tuple[str, ...]
@@ -44,6 +49,7 @@ class CompositionTable:
     flags: tuple[frozenset[str], ...]
     analyser: str
     simulated: bool
+    remarks: tuple[str, ...] = ()
 
     @property
     def analysable(self) -> npt.NDArray[np.bool_]:
@@ -107,7 +113,7 @@ class BuiltInAnalyser:
     @property
     def name(self) -> str:
         """What results call it."""
-        return "built-in"
+        return BUILT_IN
 
     def measure(self, scan_ids: Sequence[str], scans: npt.ArrayLike, *, simulated: bool) -> CompositionTable:
         """Measure scans.
@@ -126,13 +132,13 @@ class BuiltInAnalyser:
                 f"{len(scan_ids)} scan ids were given for {len(analysis.scans)} scans",
                 mend="give one id per scan",
             )
-        return CompositionTable(
-            tuple(scan_ids),
-            analysis.measures,
-            tuple(frozenset(str(flag) for flag in scan.flags) for scan in analysis.scans),
-            self.name,
-            simulated or calibration.simulated,
-        )
+        return built_in_table(scan_ids, analysis, simulated=simulated or calibration.simulated)
+
+
+def built_in_table(scan_ids: Sequence[str], analysis: Analysis, *, simulated: bool) -> CompositionTable:
+    """What the built-in analyser measured, as a table."""
+    flags = tuple(frozenset(str(flag) for flag in scan.flags) for scan in analysis.scans)
+    return CompositionTable(tuple(scan_ids), analysis.measures, flags, BUILT_IN, simulated)
 
 
 def calibration_for(calibration: Calibration | None, *, simulated: bool, grid: Grid = GRID) -> Calibration:

@@ -52,6 +52,7 @@ def calibrate_on_known(
     source: str,
     simulated: bool,
     grid: Grid = GRID,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Fit to scans whose 13 measures are known, in the order of ``MEASURES``.
 
@@ -62,7 +63,11 @@ def calibrate_on_known(
     """
     digest = hashlib.sha256(np.ascontiguousarray(scans).tobytes())
     digest.update(np.asarray(known, dtype=np.float64).tobytes())
-    raw = analyse(scans, grid=grid).measures
+    raw = []
+    for number, scan in enumerate(scans, 1):  # one by one: maps of many scans would fill the memory
+        raw.append(analyse([scan], grid=grid).measures[0])
+        if progress is not None:
+            progress(number, len(scans))
     return fit_calibration(raw, known, source=source, simulated=simulated, fingerprint=digest.hexdigest())
 
 

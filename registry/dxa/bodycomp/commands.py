@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,45 +23,60 @@ def bodycomp() -> None:
 
 
 @bodycomp.command()
-@click.argument("files", nargs=-1, required=True, type=_FILE)
+@click.argument("files", nargs=-1, type=_FILE)
 @click.option("--simulated", is_flag=True, help="The scans are simulated: use the package's calibration.")
+@click.option("--cohort", type=_FILE, help="Folder of a cohort, in place of FILES.")
+@click.option("--part", default="paired", show_default=True, help="Of the cohort.")
+@click.option("--split", default="test", show_default=True, help="Of the cohort.")
 @click.option(
     "--calibration", type=_FILE, help="Made by `harness bodycomp calibrate` for the scans' scanner."
 )
 @click.option("--plot", type=_FILE, help="Folder for one PNG per scan.")
 @click.option("--output", type=_FILE, help="Write all measures as parquet or CSV, by the name's ending.")
+@click.pass_context
 def analyse(
-    files: tuple[Path, ...], simulated: bool, calibration: Path | None, plot: Path | None, output: Path | None
+    context: click.Context,
+    files: tuple[Path, ...],
+    *,
+    simulated: bool,
+    cohort: Path | None,
+    part: str,
+    split: str,
+    calibration: Path | None,
+    plot: Path | None,
+    output: Path | None,
 ) -> None:
-    """Analyse scans in .npy FILES of shape (150, 109, 6), or several scans in one file."""
-    import numpy as np  # noqa: PLC0415
+    r"""Analyse scans in .npy FILES of shape (150, 109, 6), one or several in a file, or those of a cohort.
 
-    from registry.dxa.bodycomp import analyser, picture  # noqa: PLC0415
-    from registry.dxa.bodycomp.analysis import analyse as analyse_scans  # noqa: PLC0415
+    \b
+    Examples:
+      harness bodycomp analyse scan.npy --simulated --plot pictures
+      harness bodycomp analyse --cohort cohorts/mine --output built-in.parquet
+    """
+    from registry.dxa.bodycomp import analysing  # noqa: PLC0415
+    from registry.dxa.bodycomp.output import check_table_path, make_folder, write_table  # noqa: PLC0415
+    from registry.dxa.bodycomp.wording import SIMULATED  # noqa: PLC0415
 
-    used = analyser.calibration_for(_read_calibration(calibration), simulated=simulated)
-    scan_ids, scans = _read_scans(files)
-    analysis = analyse_scans(scans, calibration=used)
-    flags = tuple(frozenset(str(flag) for flag in scan.flags) for scan in analysis.scans)
-    marked = simulated or used.simulated
-    table = analyser.CompositionTable(tuple(scan_ids), analysis.measures, flags, "built-in", marked)
-    if table.simulated:
-        click.echo("SIMULATED: no value below is a clinical result.")
-    for number, scan_id in enumerate(scan_ids):
-        click.echo(f"\n{scan_id}")
-        click.echo(f"  flags: {' '.join(sorted(table.flags[number])) or 'none'}")
-        for name, value in analysis.scans[number].measures.items():
-            click.echo(f"  {name:<20}{value:10.3f}")
-    failed = int(np.count_nonzero(~table.analysable))
-    if failed:
-        click.echo(f"\n{failed} of {len(scan_ids)} scans could not be analysed.")
-    if plot is not None:
-        plot.mkdir(parents=True, exist_ok=True)
-        for scan_id, scan in zip(scan_ids, analysis.scans, strict=True):
-            if scan.maps is not None:
-                picture.write_picture(scan, plot / f"{scan_id}.png")
+    if bool(files) == (cohort is not None):
+        raise InputError("scans are read either from files or of a cohort", mend="give FILES or --cohort")
+    if cohort is None:
+        _refuse_given(context, ("part", "split"), "of a cohort, and scans are read from files")
+        batch = analysing.of_files(files, simulated=simulated, calibration=_read_calibration(calibration))
+    else:
+        _refuse_given(context, ("simulated",), "of files; a cohort says itself what it is")
+        batch = analysing.of_cohort(cohort, part, split, calibration=_read_calibration(calibration))
     if output is not None:
-        _write_table(table.frame(), output)
+        check_table_path(output)
+    if plot is not None:
+        make_folder(plot)
+    if batch.simulated:
+        click.echo(SIMULATED)
+    table = analysing.analyse_all(batch, say=click.echo, plot=plot, progress=_progress("scans"))
+    failed = int((~table.analysable).sum())
+    click.echo(f"\n{failed} of {len(table.scan_ids)} scans could not be analysed.")
+    if output is not None:
+        write_table(table.frame(), output)
+        click.echo(f"wrote {output}")
 
 
 @bodycomp.command()
@@ -86,9 +102,9 @@ def analyse(
     help="Real scans of the run's train split, whose mean stands in for what could not be measured.",
 )  # fmt: skip
 @click.option("--name", help="Of this export in the run.  [default: the task's]")
-@click.pass_obj
+@click.pass_context
 def export(
-    open_run: OpenRun,
+    context: click.Context,
     /,
     folder: Path,
     *,
@@ -112,8 +128,10 @@ def export(
     if (cohort is None) == (run is None):
         raise InputError("scans are exported either of a cohort or of a run", mend="give --cohort or --run")
     if run is not None:
-        _export_run(open_run, run, folder, **chosen)
+        _refuse_given(context, ("part", "split"), "of a cohort; a run's task says what it judges")
+        _export_run(context.obj, run, folder, **chosen)
         return
+    _refuse_given(context, tuple(chosen), "of a run")
     from registry.dxa.bodycomp.external import export_scans  # noqa: PLC0415
     from registry.dxa.cohort.store import open_split  # noqa: PLC0415
 
@@ -166,18 +184,25 @@ def import_results(
         raise InputError(
             "nothing says whose scans these are", mend="give --run, or --key and --output for a cohort's"
         )
+    if name is not None:
+        raise InputError("--name is of a run's export", mend="leave out --name")
     from registry.dxa.bodycomp.external import read_results  # noqa: PLC0415
+    from registry.dxa.bodycomp.output import check_table_path, write_table  # noqa: PLC0415
 
+    check_table_path(output)
     table = read_results(results, key, analyser=software)
-    _write_table(table.frame(), output)
+    write_table(table.frame(), output)
+    _remark(table.remarks)
     failed = int((~table.analysable).sum())
-    click.echo(f"{len(table.scan_ids)} scans, {failed} not analysable, in {output}")
+    mark = "SIMULATED: " if table.simulated else ""
+    click.echo(f"{mark}{len(table.scan_ids)} scans, of which {failed} could not be measured, in {output}")
 
 
 def _import_run(run: Path, results: Path, software: str, name: str | None) -> None:
     from registry.dxa.exchange.measurement import import_run  # noqa: PLC0415
 
     done = import_run(run, results, software=software, name=name)
+    _remark(done.remarks)
     count = done.counts
     click.echo(
         f"{count.real} real, {count.generated} generated and {count.training} training scans, of which "
@@ -187,22 +212,36 @@ def _import_run(run: Path, results: Path, software: str, name: str | None) -> No
     )
 
 
+def _remark(remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        click.echo(f"look: {remark}", err=True)
+
+
 @bodycomp.command()
 @click.argument("reference", type=_FILE)
 @click.argument("other", type=_FILE)
 def compare(reference: Path, other: Path) -> None:
     """Print how two tables of measures of the same scans agree, whoever measured them."""
     from registry.dxa.bodycomp.comparison import compare_tables  # noqa: PLC0415
+    from registry.dxa.bodycomp.wording import SIMULATED  # noqa: PLC0415
 
-    found, incomplete = compare_tables(reference, other)
-    head = f"{'measure':<18}{'n':>5}{'R2':>9}{'r2':>9}{'RMSE':>10}{'bias':>10}{'slope':>9}{'CCC':>9}"
-    click.echo(head)
-    for one in found:
-        click.echo(
-            f"{one.measure:<18}{one.scans:>5}{one.r2:>9.3f}{one.r2_pearson:>9.3f}{one.rmse:>10.4f}"
-            f"{one.bias:>10.4f}{one.slope:>9.3f}{one.ccc:>9.3f}"
-        )
-    click.echo(f"{incomplete} shared scans have no complete measures in one of the tables.")
+    found = compare_tables(reference, other)
+    if found.simulated:
+        click.echo(SIMULATED)
+    first, second = found.analysers
+    click.echo(
+        f"{found.shared} scans, {second} against {first} as reference; differences in the unit of the name\n"
+    )
+    titles = ("n", "R2", "r2", "RMSE", "bias", "from", "to", "slope", "CCC")
+    click.echo(f"{'measure':<16}{titles[0]:>5}" + "".join(f"{title:>9}" for title in titles[1:]))
+    for one in found.measures:
+        numbers = (one.r2, one.r2_pearson, one.rmse, one.bias, one.lower, one.upper, one.slope, one.ccc)
+        click.echo(f"{one.measure:<16}{one.scans:>5}" + "".join(f"{number:>9.3f}" for number in numbers))
+    click.echo(
+        "\nfrom, to: limits of agreement, within which 95 % of differences lie\n"
+        f"{found.incomplete} of {found.shared} shared scans have no complete measures in one of the tables; "
+        f"{found.only_reference} are in {reference} alone, {found.only_other} in {other} alone."
+    )
 
 
 @bodycomp.command()
@@ -222,9 +261,9 @@ def calibrate(cohort: Path | None, part: str, split: str, output: Path | None) -
 
     if cohort is None:
         if output is None:
-            click.echo(f"wrote {calibrating.write_committed(_report)}")
+            click.echo(f"wrote {calibrating.write_committed(_progress('subjects'))}")
         else:
-            write_calibration(calibrating.calibrate_on_simulated(progress=_report), output)
+            write_calibration(calibrating.calibrate_on_simulated(progress=_progress("subjects")), output)
             click.echo(f"wrote {output}")
         return
     if output is None:
@@ -238,10 +277,14 @@ def calibrate(cohort: Path | None, part: str, split: str, output: Path | None) -
     opened = open_split(cohort, part, split)
     fitted = calibrating.calibrate_on_known(
         opened.scans, opened.measures(MEASURES), source=f"{len(opened)} scans, {part}/{split}",
-        simulated=opened.simulated, grid=opened.grid,
+        simulated=opened.simulated, grid=opened.grid, progress=_progress("scans"),
     )  # fmt: skip
     write_calibration(fitted, output)
-    click.echo(f"wrote {output}: {fitted.subjects} subjects")
+    left_out = len(opened) - fitted.subjects
+    click.echo(
+        f"wrote {output}: fitted to {fitted.subjects} of {len(opened)} scans"
+        + (f"; {left_out} could not be analysed or lack a measure" if left_out else "")
+    )
 
 
 @bodycomp.command()
@@ -253,10 +296,10 @@ def study(subjects: int, keep_precision: bool, arms: bool) -> None:
     from registry.dxa.bodycomp import accuracy, precision, tables  # noqa: PLC0415
 
     if arms:
-        limits = accuracy.accuracy_study(subjects, accuracy.LIMITS, progress=_report)
+        limits = accuracy.accuracy_study(subjects, accuracy.LIMITS, progress=_progress("subjects"))
         click.echo(tables.causes_markdown(limits))
         return
-    found = accuracy.accuracy_study(subjects, progress=_report)
+    found = accuracy.accuracy_study(subjects, progress=_progress("subjects"))
     click.echo(tables.accuracy_markdown(found))
     click.echo(tables.limits_markdown(found))
     click.echo(tables.noise_markdown(accuracy.noise_cv_percent()))
@@ -267,52 +310,25 @@ def study(subjects: int, keep_precision: bool, arms: bool) -> None:
         click.echo(f"wrote {precision.write_committed_precision(repeated)}")
 
 
-def _report(done: int, total: int) -> None:
-    if done % 20 == 0 or done == total:
-        click.echo(f"{done} of {total} subjects", err=True)
+def _progress(what: str) -> Callable[[int, int], None]:
+    """Tells how far it is on standard error, every twenty, where there are more."""
+
+    def report(done: int, total: int) -> None:
+        if total > 20 and (done % 20 == 0 or done == total):
+            click.echo(f"{done} of {total} {what}", err=True)
+
+    return report
+
+
+def _refuse_given(context: click.Context, names: Sequence[str], why: str) -> None:
+    """An option that would be left out of account is an error, not a surprise."""
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = next(one.opts[0] for one in context.command.params if one.name == name)
+            raise InputError(f"{option} is {why}", mend=f"leave out {option}")
 
 
 def _read_calibration(path: Path | None) -> Calibration | None:
     from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
 
     return None if path is None else read_calibration(path)
-
-
-def _read_scans(files: tuple[Path, ...]) -> tuple[list[str], list[Any]]:
-    """Scans and their ids: the file's stem, numbered where a file holds several."""
-    import numpy as np  # noqa: PLC0415
-
-    from registry.dxa.bodycomp.analyser import check_ids  # noqa: PLC0415
-
-    scan_ids: list[str] = []
-    scans: list[Any] = []
-    for path in files:
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(
-                f"{path} cannot be read as a scan ({error})", mend="give .npy files of shape (150, 109, 6)"
-            ) from error
-        if array.ndim == 3:
-            scan_ids.append(path.stem)
-            scans.append(array)
-        else:
-            scan_ids += [f"{path.stem}-{number:04d}" for number in range(len(array))]
-            scans += list(array)
-    check_ids(scan_ids)
-    return scan_ids, scans
-
-
-def _write_table(frame: Any, path: Path) -> None:
-    import io  # noqa: PLC0415
-
-    from registry.dxa.cohort.manifest import write_atomically  # noqa: PLC0415
-
-    buffer = io.BytesIO()
-    if path.suffix == ".parquet":
-        frame.write_parquet(buffer)
-    elif path.suffix == ".csv":
-        frame.write_csv(buffer)
-    else:
-        raise InputError(f"{path} ends neither in .parquet nor in .csv", mend="choose one of these endings")
-    write_atomically(path, buffer.getvalue())

@@ -30,6 +30,8 @@ class Agreement:
         1 - SSE / SST of the reference, and squared correlation.
     rmse, bias
         In the measure's unit; bias is other minus reference.
+    lower, upper
+        Limits of agreement: 95 % of the differences, were they normal, lie within (Bland and Altman 1986).
     slope
         Of other over reference, least squares.
     ccc
@@ -42,6 +44,8 @@ class Agreement:
     r2_pearson: float
     rmse: float
     bias: float
+    lower: float
+    upper: float
     slope: float
     ccc: float
 
@@ -52,7 +56,7 @@ def agreement(measure: str, reference: npt.ArrayLike, other: npt.ArrayLike) -> A
     Raises
     ------
     InputError
-        If fewer than three pairs are complete.
+        If fewer than three pairs are complete, or the reference is the same in all of them.
 
     Examples
     --------
@@ -67,23 +71,58 @@ def agreement(measure: str, reference: npt.ArrayLike, other: npt.ArrayLike) -> A
             f"{measure}: {len(x)} scans have it in both tables", mend="give tables that share at least three"
         )
     spread = float(np.square(x - x.mean()).sum())
+    if not spread:
+        raise InputError(
+            f"{measure} is {x[0]:g} in all {len(x)} scans of the reference",
+            mend="give a reference whose scans differ",
+        )
     shared = float(((x - x.mean()) * (y - y.mean())).sum())
     other_spread = float(np.square(y - y.mean()).sum())
     error = y - x
+    bias, reach = float(error.mean()), 1.96 * float(error.std(ddof=1))
     return Agreement(
         measure,
         len(x),
         r2=1.0 - float(np.square(error).sum()) / spread,
         r2_pearson=shared**2 / (spread * other_spread) if other_spread else 0.0,
         rmse=float(np.sqrt(np.square(error).mean())),
-        bias=float(error.mean()),
+        bias=bias,
+        lower=bias - reach,
+        upper=bias + reach,
         slope=shared / spread,
-        ccc=2 * shared / (spread + other_spread + len(x) * float(error.mean()) ** 2),
+        ccc=2 * shared / (spread + other_spread + len(x) * bias**2),
     )
 
 
-def compare_tables(reference: Path, other: Path) -> tuple[list[Agreement], int]:
-    """Agreement of all measures of two files, and how many shared scans one of them could not measure.
+@dataclass(frozen=True)
+class TwoTables:
+    """What two tables of measures have to do with each other.
+
+    Parameters
+    ----------
+    measures
+        Agreement of each.
+    shared, incomplete
+        Scans that are in both, and how many of them one of the tables has no complete measures of.
+    only_reference, only_other
+        Scans that are in one of them.
+    analysers
+        Who measured reference and other.
+    simulated
+        Whether one of them is marked so.
+    """
+
+    measures: tuple[Agreement, ...]
+    shared: int
+    incomplete: int
+    only_reference: int
+    only_other: int
+    analysers: tuple[str, str]
+    simulated: bool
+
+
+def compare_tables(reference: Path, other: Path) -> TwoTables:
+    """How two tables of measures agree over the scans that they share.
 
     Parameters
     ----------
@@ -95,15 +134,30 @@ def compare_tables(reference: Path, other: Path) -> tuple[list[Agreement], int]:
     DataError
         If a file cannot be read or lacks a column.
     InputError
-        If the tables share too few scans.
+        If the tables share too few scans, or a measure is the same in all of them.
     """
-    joined = _read(reference).join(_read(other), on="scan_id", suffix="_other")
-    found = []
-    for measure in MEASURES:
-        first, second = (joined[name].to_numpy() for name in (measure, f"{measure}_other"))
-        found.append(agreement(measure, first, second))
+    first, second = _read(reference), _read(other)
+    joined = first.join(second, on="scan_id", suffix="_other")
+    if not joined.height:
+        raise InputError(
+            f"{reference} and {other} have no scan in common: they call theirs {first['scan_id'][0]!r} and "
+            f"{second['scan_id'][0]!r}",
+            mend="give tables of the same scans under the same ids (`analyse --cohort` has a cohort's)",
+        )
+    found = tuple(
+        agreement(name, *(joined[column].to_numpy() for column in (name, f"{name}_other")))
+        for name in MEASURES
+    )
     complete = joined.select([*MEASURES, *(f"{name}_other" for name in MEASURES)]).to_numpy()
-    return found, int((~np.isfinite(complete).all(axis=1)).sum())
+    return TwoTables(
+        found,
+        joined.height,
+        int((~np.isfinite(complete).all(axis=1)).sum()),
+        first.height - joined.height,
+        second.height - joined.height,
+        (first["analyser"][0], second["analyser"][0]),
+        bool(first["simulated"].any() or second["simulated"].any()),
+    )
 
 
 def _read(path: Path) -> polars.DataFrame:
@@ -112,13 +166,17 @@ def _read(path: Path) -> polars.DataFrame:
     try:
         frame = polars.read_parquet(path) if path.suffix == ".parquet" else polars.read_csv(path)
         table = frame.select(
-            polars.col("scan_id").cast(polars.String), polars.col(MEASURES).cast(polars.Float64)
+            polars.col("scan_id", "analyser").cast(polars.String),
+            polars.col("simulated").cast(polars.Boolean),
+            polars.col(MEASURES).cast(polars.Float64),
         )
     except (OSError, polars.exceptions.PolarsError) as error:
         raise DataError(
             f"{path} is no table of measures ({str(error).splitlines()[0]})",
             mend="give what `harness bodycomp analyse --output` or `import --output` wrote",
         ) from error
+    if not table.height:
+        raise DataError(f"{path} has no scans", mend="give a table with rows")
     repeated = table.filter(table["scan_id"].is_duplicated())
     if repeated.height:
         raise DataError(f"{path}: scan {repeated['scan_id'][0]!r} is there twice", mend="leave one out")

@@ -1,61 +1,36 @@
 """The exchange with clinical software: blinded scans and a worksheet out, measures in.
 
-``export_scans`` writes a folder to hand over::
+``export_scans`` writes a folder to hand over (``blinding``, ``worksheet``), and a key beside it::
 
     EXPORT/README.txt          what the files are
     EXPORT/worksheet.csv       one row per scan, to be filled in
     EXPORT/scans/<id>.npy      uint16, 14 bits, (rows, columns, 6), in random order of blinded ids
     EXPORT-key.csv             blinded id to scan id; stays with you
 
-``read_results`` reads the worksheet that comes back. Units are part of the column names; a column in another
-unit, an unknown, a missing or a repeated id is an error that names it.
+``read_results`` reads the worksheet that comes back, under the scans' own ids.
 """
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
-import math
-import os
-import secrets
-import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from registry.contracts import DataError, InputError
+from registry.contracts import InputError
 from registry.dxa.bodycomp.analyser import CompositionTable, check_ids
-from registry.dxa.bodycomp.analysis import MEASURES
+from registry.dxa.bodycomp.blinding import BlindedFolder, writing
+from registry.dxa.bodycomp.plausibility import check_plausible
+from registry.dxa.bodycomp.spreadsheet import csv_bytes, read_sheet
+from registry.dxa.bodycomp.worksheet import ID_COLUMN, read_measures, some
 from registry.dxa.cohort.manifest import write_atomically
-from registry.dxa.cohort.measures import COMPOSITION
-from registry.dxa.imaging.channels import CHANNELS, GAIN_COUNTS_PER_NEPER, MAXIMUM_CODE, OFFSET_COUNTS
 from registry.dxa.imaging.geometry import GRID, Grid
 
-ID_COLUMN = "blinded_id"
-FILE_COLUMN = "file"
 KEY_COLUMNS = (ID_COLUMN, "scan_id", "simulated")
-# Of every exported file, in seconds since 1970: when a scan was written may tell which it is.
-_ONE_TIME = 946_684_800
-# Values beyond belong to another unit (grams, percent) or are slips of the pen.
-LARGEST = {"bmc": 8.0, "bmd": 3.0, "fat": 250.0, "lean": 200.0, "mass": 400.0}
-
-
-def _readme(grid: Grid) -> str:
-    return f"""Whole-body DXA scans for analysis by other software.
-
-worksheet.csv  one row per scan: fill in the measures in the units that the column names carry, leave a row's
-               measures empty where a scan could not be analysed, keep the other columns.
-scans/*.npy    NumPy arrays, unsigned 16-bit integers holding {MAXIMUM_CODE.bit_length()} bits, shape
-               {(*grid.shape, len(CHANNELS))}: rows from head to feet, columns from the subject's right to
-               left, channels {", ".join(CHANNELS)}. code = {OFFSET_COUNTS:g} + {GAIN_COUNTS_PER_NEPER:g} *
-               ln(I0 / I); pixels are {grid.row_spacing_cm} cm along and {grid.column_spacing_cm} cm across
-               the body.
-"""
+_LONGEST_NAME = 60
+_KEY = "give the key that the export wrote"
 
 
 def export_scans(
@@ -114,100 +89,6 @@ def export_scans(
     return key_path
 
 
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Name the mend where the disk takes no more."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"scans could not be exported to {folder} ({error})",
-            mend="free space or choose a folder that can be written, then export again",
-        ) from error
-
-
-class BlindedFolder:
-    """A folder of scans to hand over, written one by one and whole at the end, or not at all.
-
-    A context manager. Neither names, nor the order of files, nor their times tell which scan is which.
-
-    Parameters
-    ----------
-    folder
-        New.
-    grid
-        Pixels of a scan.
-    generator
-        Draws blinded ids; the system's randomness unless given.
-
-    Raises
-    ------
-    InputError
-        If the folder exists.
-    DataError
-        If it cannot be written.
-    """
-
-    def __init__(self, folder: Path, grid: Grid = GRID, generator: np.random.Generator | None = None) -> None:
-        if folder.exists():
-            raise InputError(f"{folder} exists", mend="choose another folder or delete it")
-        self.folder = folder
-        self._grid = grid
-        self._generator = generator
-        self._partial = folder.with_name(folder.name + ".partial")
-        self._names: set[str] = set()
-        with writing(folder):
-            shutil.rmtree(self._partial, ignore_errors=True)
-            (self._partial / "unordered").mkdir(parents=True)
-
-    def add(self, scan: npt.ArrayLike) -> str:
-        """Write a scan of shape (rows, columns, 6); values are rounded and limited to 14 bits.
-
-        Returns
-        -------
-        str
-            Its blinded id.
-
-        Raises
-        ------
-        InputError
-            If it has another shape, or holds a value that is no number.
-        """
-        codes, name = _fourteen_bits(scan, self._grid), self._draw()
-        with writing(self.folder):
-            np.save(self._partial / "unordered" / f"{name}.npy", codes, allow_pickle=False)
-        return name
-
-    def finish(self) -> None:
-        """Write the worksheet, and put the folder into place."""
-        names = sorted(self._names)
-        with writing(self.folder):
-            scans = self._partial / "scans"
-            scans.mkdir()
-            for name in names:
-                os.replace(self._partial / "unordered" / f"{name}.npy", scans / f"{name}.npy")  # noqa: PTH105
-                os.utime(scans / f"{name}.npy", (_ONE_TIME, _ONE_TIME))
-            (self._partial / "unordered").rmdir()
-            rows = [[name, f"scans/{name}.npy", *[""] * len(MEASURES)] for name in names]
-            head = [ID_COLUMN, FILE_COLUMN, *MEASURES]
-            write_atomically(self._partial / "worksheet.csv", csv_bytes([head, *rows]))
-            write_atomically(self._partial / "README.txt", _readme(self._grid).encode())
-            os.replace(self._partial, self.folder)  # noqa: PTH105 - atomic for folders as well
-
-    def __enter__(self) -> BlindedFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._partial, ignore_errors=True)
-
-    def _draw(self) -> str:
-        while True:
-            token = secrets.token_hex(4) if self._generator is None else self._generator.bytes(4).hex()
-            if (name := f"B{token}") not in self._names:
-                self._names.add(name)
-                return name
-
-
 def read_results(results: Path, key: Path, *, analyser: str = "external") -> CompositionTable:
     """Read a worksheet that was filled in, under the scans' own ids.
 
@@ -225,56 +106,32 @@ def read_results(results: Path, key: Path, *, analyser: str = "external") -> Com
     ------
     InputError
         Naming the file, the column or id, and the value: a measure is missing or in another unit, an id is
-        missing, repeated or unknown, a row is incomplete, a value is no number or not plausible in its unit.
+        missing, repeated or unknown, a row is incomplete, a value is no number or not plausible in its unit,
+        or measures contradict each other.
     """
     scan_of, simulated = _read_key(key)
     values = read_measures(results, list(scan_of), key=key)
+    remarks = check_plausible(results, list(scan_of), values)
+    flags = tuple(frozenset[str]() for _ in scan_of)
     return CompositionTable(
-        tuple(scan_of.values()), values, tuple(frozenset[str]() for _ in scan_of), analyser, simulated
+        tuple(scan_of.values()), values, flags, software_name(analyser), simulated, tuple(remarks)
     )
 
 
-def read_measures(results: Path, blinded_ids: Sequence[str], *, key: Path) -> npt.NDArray[np.float64]:
-    """Measures of a worksheet that was filled in, in the order of ids; raises as `read_results` does.
+def software_name(text: str) -> str:
+    """The name of what measured, as results show it.
 
-    Parameters
-    ----------
-    results
-        As for :func:`read_results`.
-    blinded_ids
-        That it has to have, each once.
-    key
-        Where they stand, for messages.
-
-    Returns
-    -------
-    array
-        In the order of ``MEASURES``, NaN where a scan could not be analysed, shape (ids, 13).
+    Raises
+    ------
+    InputError
+        If nobody could read it.
     """
-    rows = read_csv(results)
-    _check_header(results, list(rows[0]))
-    values = np.full((len(blinded_ids), len(MEASURES)), np.nan)
-    position = {blinded: number for number, blinded in enumerate(blinded_ids)}
-    seen: list[str] = []
-    for line, row in enumerate(rows, 2):
-        blinded = (row[ID_COLUMN] or "").strip()
-        if blinded not in position:
-            raise InputError(
-                f"{results}, line {line}: {ID_COLUMN} {blinded!r} is not in {key}",
-                mend="return the ids of the worksheet unchanged; those of another export have another key",
-            )
-        seen.append(blinded)
-        values[position[blinded]] = _row_values(results, line, row)
-    repeated = sorted(name for name, count in Counter(seen).items() if count > 1)
-    if repeated:
-        raise InputError(f"{results}: ids repeat: {_some(repeated)}", mend="leave one row for each id")
-    missing = sorted(set(position) - set(seen))
-    if missing:
+    name = text.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise InputError(
-            f"{results}: {len(missing)} of {len(position)} ids are missing: {_some(missing)}",
-            mend="add their rows; leave the measures of scans that could not be analysed empty",
+            f"software cannot be called {text!r}", mend=f"give a name of up to {_LONGEST_NAME} characters"
         )
-    return values
+    return name
 
 
 @dataclass(frozen=True)
@@ -318,7 +175,7 @@ class ExternalAnalyser:
         unknown = [key for key in scan_ids if key not in row_of]
         if unknown:
             raise InputError(
-                f"{self.results} has no measures of {len(unknown)} scans: {_some(unknown)}",
+                f"{self.results} has no measures of {len(unknown)} scans: {some(unknown)}",
                 mend="export them and have them measured",
             )
         rows = [row_of[key] for key in scan_ids]
@@ -327,100 +184,15 @@ class ExternalAnalyser:
         )
 
 
-def _fourteen_bits(scan: npt.ArrayLike, grid: Grid) -> npt.NDArray[np.uint16]:
-    codes = np.asarray(scan)
-    expected = (*grid.shape, len(CHANNELS))
-    if codes.shape != expected:
-        raise InputError(f"a scan has the shape {codes.shape}", mend=f"give scans of shape {expected}")
-    if not np.isfinite(codes.astype(np.float64)).all():
-        raise InputError("a scan holds values that are not finite", mend="replace or drop this scan")
-    return np.asarray(np.clip(np.rint(codes), 0, MAXIMUM_CODE), dtype=np.uint16)
-
-
-def csv_bytes(rows: Sequence[Sequence[str]]) -> bytes:
-    """Rows as CSV in UTF-8."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-def read_csv(path: Path) -> list[dict[str, str | None]]:
-    """The rows of a CSV file by the names of its header; a file without rows is an error."""
-    try:
-        # utf-8-sig: spreadsheets begin their files with a byte order mark.
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read ({error})", mend="give a CSV file in UTF-8") from error
-    if not rows:
-        raise InputError(f"{path} has no rows", mend="give a CSV file with a header and one row per scan")
-    return rows
-
-
 def _read_key(path: Path) -> tuple[dict[str, str], bool]:
-    rows = read_csv(path)
-    missing = [name for name in KEY_COLUMNS if name not in rows[0]]
+    sheet = read_sheet(path)
+    missing = [name for name in KEY_COLUMNS if name not in sheet.columns]
     if missing:
-        raise InputError(f"{path} has no column '{missing[0]}'", mend="give the key that the export wrote")
-    marks = {row["simulated"] for row in rows}
+        raise InputError(f"{path} has no column '{missing[0]}'", mend=_KEY)
+    marks = {row.cells["simulated"].lower() for row in sheet.rows}
     if marks not in ({"true"}, {"false"}):
-        raise InputError(
-            f"{path}: column 'simulated' holds {sorted(map(str, marks))}",
-            mend="give the key that the export wrote",
-        )
-    scan_of = {str(row[ID_COLUMN]): str(row["scan_id"]) for row in rows}
-    if len(scan_of) < len(rows):
-        raise InputError(f"{path}: blinded ids repeat", mend="give the key that the export wrote")
+        raise InputError(f"{path}: column 'simulated' holds {some(sorted(map(repr, marks)))}", mend=_KEY)
+    scan_of = {row.cells[ID_COLUMN]: row.cells["scan_id"] for row in sheet.rows}
+    if len(scan_of) < len(sheet.rows):
+        raise InputError(f"{path}: blinded ids repeat", mend=_KEY)
     return scan_of, marks == {"true"}
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    if ID_COLUMN not in header:
-        raise InputError(
-            f"{path} has no column '{ID_COLUMN}'", mend="return the worksheet's columns unchanged"
-        )
-    for measure in COMPOSITION:
-        if measure.name in header:
-            continue
-        stem = f"{measure.location.lower()}_{measure.quantity}"
-        other = next(
-            (name for name in header if name and name.lower().replace(" ", "_").startswith(stem)), None
-        )
-        if other is not None:
-            raise InputError(
-                f"{path}: column '{other}' is not in {measure.unit}",
-                mend=f"convert it to {measure.unit} and call it '{measure.name}'",
-            )
-        raise InputError(
-            f"{path} has no column '{measure.name}'",
-            mend=f"add {measure.label} in {measure.unit} under this name",
-        )
-
-
-def _row_values(path: Path, line: int, row: dict[str, str | None]) -> list[float]:
-    texts = [(row[name] or "").strip() for name in MEASURES]
-    if not any(texts):
-        return [math.nan] * len(MEASURES)
-    values = []
-    for measure, text in zip(COMPOSITION, texts, strict=True):
-        place = f"{path}, line {line}, {row[ID_COLUMN]}: '{measure.name}'"
-        if not text:
-            raise InputError(
-                f"{place} is empty but other measures are not",
-                mend="fill in all 13 measures, or none of them",
-            )
-        try:
-            value = float(text)
-        except ValueError as error:
-            raise InputError(f"{place} is {text!r}", mend="write a number with a decimal point") from error
-        if not 0.0 <= value <= LARGEST[measure.quantity]:
-            raise InputError(
-                f"{place} = {text} is not plausible in {measure.unit}",
-                mend=f"convert the column to {measure.unit}",
-            )
-        values.append(value)
-    return values
-
-
-def _some(names: Sequence[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (" ..." if len(names) > limit else "")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from registry.contracts import InputError
 from registry.contracts.context import OpenRun
-from registry.dxa.bodycomp.external import BlindedFolder, writing
+from registry.dxa.bodycomp.blinding import BlindedFolder, writing
 from registry.dxa.exchange.key import Entry, Export, Role, folder_of, write_key
 from registry.dxa.predict.apply import generated_scans, require_generating, settings_of, task_of
 from registry.dxa.predict.kept import kept_trials

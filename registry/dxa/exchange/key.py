@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from registry.contracts import DataError, InputError
-from registry.dxa.bodycomp.external import csv_bytes, read_csv
+from registry.dxa.bodycomp.spreadsheet import csv_bytes, read_sheet
 from registry.dxa.cohort.manifest import write_atomically
 
 SCHEMA = 1
@@ -111,7 +111,7 @@ def read_key(folder: Path) -> tuple[Export, list[Entry]]:
         export = Export(**{**told, "trials": tuple(told["trials"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / EXPORT_FILE} cannot be read ({error!r})", mend=_MEND) from error
-    rows = read_csv(folder / KEY_FILE)
-    if tuple(rows[0]) != COLUMNS or any(row["role"] not in get_args(Role) for row in rows):
+    sheet = read_sheet(folder / KEY_FILE)
+    if sheet.columns != COLUMNS or any(row.cells["role"] not in get_args(Role) for row in sheet.rows):
         raise DataError(f"{folder / KEY_FILE} is no key of a run's scans", mend=_MEND)
-    return export, [Entry(**row) for row in rows]  # type: ignore[arg-type]  # of the columns just checked
+    return export, [Entry(**row.cells) for row in sheet.rows]  # type: ignore[arg-type]  # columns just checked

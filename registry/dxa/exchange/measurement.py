@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.contracts import DataError, InputError
-from registry.dxa.bodycomp.external import read_measures
+from registry.dxa.bodycomp.external import software_name
+from registry.dxa.bodycomp.plausibility import check_plausible
+from registry.dxa.bodycomp.worksheet import read_measures
 from registry.dxa.cohort.manifest import write_atomically
 from registry.dxa.exchange.key import KEY_FILE, Entry, Export, exports_of, folder_of, read_key
 from registry.dxa.exchange.layouts import Counts, measured_layouts
@@ -34,16 +36,16 @@ Matrix = npt.NDArray[np.float64]
 
 SCHEMA = 1
 METADATA = "measurement"
-_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import wrote, and whether an earlier one of the same name stood there."""
+    """What an import wrote, whether an earlier one of the same name stood there, and what looks odd."""
 
     counts: Counts
     path: Path
     replaced: bool
+    remarks: tuple[str, ...]
 
 
 def import_run(run: Path, results: Path, *, software: str, name: str | None = None) -> Imported:
@@ -68,12 +70,10 @@ def import_run(run: Path, results: Path, *, software: str, name: str | None = No
     DataError
         If a record of the run is missing or damaged.
     """
-    software = software.strip()
+    software = software_name(software)
     slug = re.sub(r"[^a-z0-9]+", "-", software.lower()).strip("-")
-    if not slug or len(software) > _LONGEST_NAME or not software.isprintable():
-        raise InputError(
-            f"software cannot be called {software!r}", mend=f"give a name of up to {_LONGEST_NAME} characters"
-        )
+    if not slug:
+        raise InputError(f"software cannot be called {software!r}", mend="give a name with letters or digits")
     folder = _folder(run, name)
     export, entries = read_key(folder)
     values = read_measures(results, [entry.blinded_id for entry in entries], key=folder / KEY_FILE)
@@ -83,6 +83,8 @@ def import_run(run: Path, results: Path, *, software: str, name: str | None = No
             f"{results}: {counts.real - counts.real_not_measured} of {counts.real} real scans were measured",
             mend="nothing can be compared with fewer than two of them; have them measured",
         )
+    true = [number for number, entry in enumerate(entries) if entry.role != "generated"]
+    remarks = check_plausible(results, [entries[number].blinded_id for number in true], values[true])
     path = folder / f"{slug}.parquet"
     replaced = _replaces(path, software)
     prefix = f"measured.{slug if folder.name == export.task else f'{folder.name}.{slug}'}."
@@ -102,7 +104,7 @@ def import_run(run: Path, results: Path, *, software: str, name: str | None = No
     buffer = io.BytesIO()
     frame.write_parquet(buffer, metadata={METADATA: json.dumps(described, sort_keys=True)})
     write_atomically(path, buffer.getvalue())
-    return Imported(counts, path, replaced)
+    return Imported(counts, path, replaced, tuple(remarks))
 
 
 def _folder(run: Path, name: str | None) -> Path:

@@ -9,7 +9,6 @@ from registry.dxa.bodycomp.accuracy import clean_codes
 from registry.dxa.bodycomp.analysis import region_measures
 from registry.dxa.bodycomp.maps import composition_maps
 from registry.dxa.bodycomp.outline import ARM_LEFT, ARM_RIGHT, HEAD, LEG_LEFT, LEG_RIGHT, OUTSIDE
-from registry.dxa.bodycomp.picture import draw, write_picture
 from registry.dxa.cohort.truth import composition_measures
 from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
@@ -130,18 +129,6 @@ def test_generated_scans_may_hold_floating_values(codes):
 def test_what_is_no_scan_is_refused(scan, what):
     with pytest.raises(InputError, match=what):
         analyse([scan])
-
-
-def test_a_scan_can_be_drawn(codes, tmp_path):
-    scan = analyse(codes[:1]).scans[0]
-    image = draw(scan)
-    assert image.dtype == np.uint8
-    assert image.max() == 255
-    write_picture(scan, tmp_path / "scan.png")
-    assert (tmp_path / "scan.png").read_bytes().startswith(b"\x89PNG")
-    empty = analyse([np.full((*GRID.shape, 6), 200)]).scans[0]
-    with pytest.raises(InputError, match="without a body"):
-        draw(empty)
 
 
 def test_scans_at_half_resolution_have_the_same_total_masses(codes):

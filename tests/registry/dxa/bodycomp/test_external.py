@@ -4,12 +4,12 @@ from click.testing import CliRunner
 
 from registry.contracts import InputError
 from registry.dxa.bodycomp import MEASURES, ExternalAnalyser
+from registry.dxa.bodycomp.blinding import BlindedFolder
 from registry.dxa.bodycomp.commands import bodycomp
 from registry.dxa.bodycomp.external import export_scans, read_results
-from registry.dxa.bodycomp.failures import count_failures, fill_with_training_mean, fill_with_worst_error
 from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
-from tests.registry.dxa.worksheets import rows_of, write
+from tests.registry.dxa.worksheets import A_PERSON, rows_of, write
 
 IDS = ["anna-1", "anna-2", "bert-1"]
 
@@ -22,8 +22,8 @@ def exported(tmp_path):
     return folder, key, scans
 
 
-def filled(folder, value=1.0):
-    return [{**row, **dict.fromkeys(MEASURES, value)} for row in rows_of(folder / "worksheet.csv")]
+def filled(folder):
+    return [{**row, **A_PERSON} for row in rows_of(folder / "worksheet.csv")]
 
 
 def test_scans_leave_blinded_and_whole(exported):
@@ -45,10 +45,24 @@ def test_generated_values_are_rounded_and_limited(tmp_path):
     key = export_scans(tmp_path / "out", ["a"], scans, simulated=True)
     name = rows_of(key)[0]["blinded_id"]
     array = np.load(tmp_path / "out" / "scans" / f"{name}.npy")
-    assert (array[0, 0, 0], array[0, 1, 0] if False else array[0, 0, 1]) != ()
     assert array.max() == MAXIMUM_CODE
     assert array[0, 0].min() == 0
     assert array[0, 1].max() == 8
+
+
+def test_neither_a_files_header_nor_its_size_time_or_place_tells_which_scan_it_is(tmp_path):
+    scans = np.random.default_rng(0).integers(0, 5000, (12, *GRID.shape, 6)).astype(np.float64)
+    folder = tmp_path / "out"
+    with BlindedFolder(folder, generator=np.random.default_rng(2)) as pool:
+        for number, scan in enumerate(scans):  # generated ones come in other types and orders of memory
+            pool.add(scan if number < 6 else np.asfortranarray(scan.astype(np.float32)))
+        pool.finish()
+    files = sorted((folder / "scans").iterdir())
+    assert len({path.read_bytes()[:128] for path in files}) == 1
+    assert len({(path.stat().st_size, path.stat().st_mtime, path.stat().st_mode) for path in files}) == 1
+    numbers = [path.stat().st_ino for path in files]
+    assert numbers == sorted(numbers)
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_results_come_back_under_the_scans_own_ids(exported):
@@ -56,7 +70,7 @@ def test_results_come_back_under_the_scans_own_ids(exported):
     rows = filled(folder)
     scan_of = {row["blinded_id"]: row["scan_id"] for row in rows_of(key)}
     for row in rows:
-        row["total_fat_kg"] = str(10 + IDS.index(scan_of[row["blinded_id"]]))
+        row["arm_bmd_g_cm2"] = str(1 + IDS.index(scan_of[row["blinded_id"]]) / 10)
     rows[0] |= dict.fromkeys(MEASURES, "")
     table = read_results(write(folder / "back.csv", rows), key, analyser="other software")
     failed = scan_of[rows[0]["blinded_id"]]
@@ -65,7 +79,7 @@ def test_results_come_back_under_the_scans_own_ids(exported):
     for scan_id, values, fine in zip(table.scan_ids, table.values, table.analysable, strict=True):
         assert fine == (scan_id != failed)
         if fine:
-            assert values[MEASURES.index("total_fat_kg")] == 10 + IDS.index(scan_id)
+            assert values[MEASURES.index("arm_bmd_g_cm2")] == 1 + IDS.index(scan_id) / 10
     analyser = ExternalAnalyser(folder / "back.csv", key, "other software")
     again = analyser.measure(list(reversed(IDS)), np.empty(0), simulated=True)
     assert again.scan_ids == tuple(reversed(IDS))
@@ -77,32 +91,6 @@ def test_results_come_back_under_the_scans_own_ids(exported):
         analyser.measure(["carl"], np.empty(0), simulated=True)
     with pytest.raises(InputError, match="simulated"):
         analyser.measure(IDS, np.empty(0), simulated=False)
-
-
-def rename(rows, old, new):
-    return [{(new if key == old else key): value for key, value in row.items()} for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("damage", "what"),
-    [
-        (lambda rows: rows[:-1], "1 of 3 ids are missing"),
-        (lambda rows: [*rows, rows[0]], "ids repeat: B"),
-        (lambda rows: [{**rows[0], "blinded_id": "Bother"}, *rows[1:]], "'Bother' is not in"),
-        (lambda rows: rename(rows, "total_fat_kg", "total_fat_g"), "'total_fat_g' is not in kg"),
-        (lambda rows: rename(rows, "arm_bmd_g_cm2", "nothing"), "no column 'arm_bmd_g_cm2'"),
-        (lambda rows: rename(rows, "blinded_id", "id"), "no column 'blinded_id'"),
-        (lambda rows: [{**rows[0], "leg_lean_kg": 15210}, *rows[1:]], "not plausible in kg"),
-        (lambda rows: [{**rows[0], "leg_lean_kg": "nan"}, *rows[1:]], "not plausible"),
-        (lambda rows: [{**rows[0], "leg_lean_kg": "1,5"}, *rows[1:]], "decimal point"),
-        (lambda rows: [{**rows[0], "leg_lean_kg": ""}, *rows[1:]], "is empty but other"),
-    ],
-)
-def test_wrong_results_are_refused_by_name(exported, damage, what):
-    folder, key, _ = exported
-    path = write(folder / "back.csv", damage(filled(folder)))
-    with pytest.raises(InputError, match=what):
-        read_results(path, key)
 
 
 def test_wrong_keys_and_files_are_refused(exported, tmp_path):
@@ -118,42 +106,6 @@ def test_wrong_keys_and_files_are_refused(exported, tmp_path):
     with pytest.raises(InputError, match="repeat"):
         export_scans(tmp_path / "other", ["a", "a", "b"], scans, simulated=True)
     assert not (tmp_path / "other").exists()
-
-
-def test_failed_scans_are_counted_and_filled_in_both_ways():
-    nan = np.nan
-    true = np.array([[10.0, 1.0], [20.0, 2.0], [30.0, 3.0]])
-    arms = {"a": [[11.0, 1.0], [nan, nan], [30.0, 3.0]], "b": [[10.0, 1.0], [15.0, 2.5], [nan, nan]]}
-    assert count_failures(arms["a"]) == 1
-    np.testing.assert_array_equal(fill_with_training_mean(arms["a"], true[:2])[1], [15.0, 1.5])
-    filled_tables = fill_with_worst_error(arms, true)
-    np.testing.assert_array_equal(filled_tables["a"][1], [15.0, 2.5])
-    np.testing.assert_array_equal(filled_tables["b"][2], [25.0, 3.5])
-    np.testing.assert_array_equal(fill_with_worst_error({"a": [[nan]]}, [[4.0]])["a"], [[0.0]])
-
-
-def test_the_command_line_analyses_and_refuses(codes, tmp_path):
-    np.save(tmp_path / "one.npy", codes[0])
-    np.save(tmp_path / "many.npy", codes[:2])
-    runner = CliRunner()
-    refused = runner.invoke(bodycomp, ["analyse", str(tmp_path / "one.npy")])
-    assert isinstance(refused.exception, InputError)
-    arguments = ["analyse", str(tmp_path / "one.npy"), str(tmp_path / "many.npy"), "--simulated"]
-    arguments += ["--plot", str(tmp_path / "plots"), "--output", str(tmp_path / "table.csv")]
-    done = runner.invoke(bodycomp, arguments)
-    assert done.exit_code == 0, done.output
-    assert "SIMULATED" in done.output
-    assert "total_fat_kg" in done.output
-    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
-        "many-0000.png",
-        "many-0001.png",
-        "one.png",
-    ]
-    assert [row["scan_id"] for row in rows_of(tmp_path / "table.csv")] == ["one", "many-0000", "many-0001"]
-    (tmp_path / "bad.npy").write_bytes(b"no array")
-    broken = runner.invoke(bodycomp, ["analyse", str(tmp_path / "bad.npy"), "--simulated"])
-    assert isinstance(broken.exception, InputError)
-    assert "bad.npy" in str(broken.exception)
 
 
 def test_the_command_line_imports(exported, tmp_path):

@@ -35,7 +35,7 @@ def invoke(*arguments):
 
 def test_a_calibration_is_fitted_to_a_cohorts_train_scans(cohort, tmp_path):
     output = invoke("calibrate", "--cohort", cohort, "--output", tmp_path / "own.json")
-    assert "12 subjects" in output
+    assert "fitted to 12 of 12 scans" in output
     fitted = read_calibration(tmp_path / "own.json")
     assert fitted.simulated
     assert "paired/train" in fitted.source
@@ -70,8 +70,14 @@ def test_scans_go_out_blinded_and_come_back_measured(cohort, tmp_path):
         writer.writeheader()
         writer.writerows(rows)
     arguments = ("--key", tmp_path / "export-key.csv", "--output", tmp_path / "joined.csv")
-    assert "0 not analysable" in invoke("import", tmp_path / "back.csv", *arguments)
+    assert "of which 0 could not be measured" in invoke("import", tmp_path / "back.csv", *arguments)
     with (tmp_path / "joined.csv").open() as stream:
         joined = {row["scan_id"]: float(row["total_mass_kg"]) for row in csv.DictReader(stream)}
     true = dict(zip(split.scan_ids, split.measures(["total_mass_kg"])[:, 0], strict=True))
     assert joined == pytest.approx(true, rel=0.02)
+    # the same scans under the ids that the cohort knows them by
+    invoke("analyse", "--cohort", cohort, "--output", tmp_path / "built-in.parquet")
+    told = invoke("compare", tmp_path / "built-in.parquet", tmp_path / "joined.csv")
+    assert "SIMULATED" in told
+    assert "3 scans" in told
+    assert "0.000" in next(line for line in told.splitlines() if line.startswith("total_mass_kg"))

@@ -23,7 +23,7 @@ from reports.measured import with_measurements
 from reports.tables import compare
 from tests.registry.dxa.exchange.conftest import TRIALS, Door, write_run
 from tests.registry.dxa.stand_in import SETTINGS, open_split
-from tests.registry.dxa.worksheets import rows_of, write
+from tests.registry.dxa.worksheets import A_PERSON, rows_of, write
 
 RECONSTRUCTED = [key for key, (task, *_) in TRIALS.items() if task == "reconstruction"]
 SOFTWARE = "APEX 5.6"
@@ -31,8 +31,8 @@ PREFIX = "measured.apex-5-6."
 
 
 def measured(codes):
-    """(13,) what the software says of a scan: plausible in every unit, other for every measure."""
-    return (1.0 + np.arange(len(MEASURES)) / 20) * np.rint(codes).mean() / 5000
+    """(13,) what the software says of a scan: what a person may have, scaled by the pixels."""
+    return np.array([float(A_PERSON[name]) for name in MEASURES]) * np.rint(codes).mean() / 5000
 
 
 def filled(folder):
@@ -216,7 +216,7 @@ def test_an_import_can_be_repeated_and_another_software_stands_beside_it(exporte
     before = {path: path.read_bytes() for path in (run / "results").iterdir()}
     first = import_run(run, write(tmp_path / "back.csv", sheet), software=SOFTWARE)
     for row in sheet:
-        row["total_fat_kg"] = str(float(row["total_fat_kg"]) + 1)
+        row["arm_bmd_g_cm2"] = str(float(row["arm_bmd_g_cm2"]) + 1)
     again = import_run(run, write(tmp_path / "back.csv", sheet), software=SOFTWARE)
     assert (again.replaced, again.path) == (True, first.path)
     other = import_run(run, tmp_path / "back.csv", software="enCORE")
@@ -243,7 +243,7 @@ def test_an_import_can_be_repeated_and_another_software_stands_beside_it(exporte
         (lambda rows: [{**rows[0], "total_fat_kg": ""}, *rows[1:]], "is empty but other measures are not"),
         (lambda rows: [{("total_fat_g" if k == "total_fat_kg" else k): v for k, v in row.items()}
                        for row in rows], "'total_fat_g' is not in kg"),
-        (lambda rows: [{**row, **dict.fromkeys(MEASURES, "")} for row in rows], "0 of 5 real scans"),
+        (lambda rows: [{**row, **dict.fromkeys(MEASURES, "")} for row in rows], "all 23 scans are empty"),
     ],
 )  # fmt: skip
 def test_a_worksheet_that_is_wrong_changes_nothing(exported, tmp_path, change, message):
@@ -251,6 +251,31 @@ def test_a_worksheet_that_is_wrong_changes_nothing(exported, tmp_path, change, m
     with pytest.raises(InputError, match=message):
         import_run(run, write(tmp_path / "back.csv", change(filled(folder))), software=SOFTWARE)
     assert not list((run / "measured").glob("*/*.parquet"))
+
+
+def test_nothing_can_be_compared_with_real_scans_that_were_not_measured(exported, tmp_path):
+    run, folder, key = exported
+    sheet = filled(folder)
+    for row in sheet:
+        if key[row["blinded_id"]]["role"] == "real":
+            blank(row)
+    with pytest.raises(InputError, match="0 of 5 real scans"):
+        import_run(run, write(tmp_path / "back.csv", sheet), software=SOFTWARE)
+
+
+def test_real_scans_have_to_be_plausible_and_generated_ones_need_not(exported, tmp_path):
+    run, folder, key = exported
+    sheet = filled(folder)
+    for row in sheet:
+        if key[row["blinded_id"]]["role"] == "generated":
+            row["total_fat_kg"] = row["total_lean_kg"] = "0.1"
+    assert import_run(run, write(tmp_path / "back.csv", sheet), software=SOFTWARE).remarks == ()
+    pounds = [
+        {name: str(2.2046 * float(value)) if name.endswith("_kg") else value for name, value in row.items()}
+        for row in filled(folder)
+    ]
+    with pytest.raises(InputError, match="give masses in kg"):
+        import_run(run, write(tmp_path / "back.csv", pounds), software=SOFTWARE)
 
 
 def test_another_runs_results_and_a_second_key_are_refused(exported, door, models, tmp_path):

@@ -170,7 +170,7 @@ def search_rows(policy: Policy) -> list[dict[str, Any]]:
         (row.place, row.protocol): list(row.boundary) for row in policy.selections if row.protocol == "tuned"
     }
     rows = []
-    for hunt in policy.decisions.hunts.values():
+    for hunt in policy.decisions.hunts:
         search, place = hunt.search, hunt.place
         method = suite.search.method if place.task or suite.search.method != "tpe" else "random"
         rows.append(

@@ -14,6 +14,7 @@ from harness.specs import PROTOCOLS
 from harness.suite import Suite
 from registry.catalog import Catalogue
 from registry.contracts import Probe, Task
+from registry.contracts.tables import Direction
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,14 @@ class Matrix:
     def slots(self, task: str) -> int:
         """How many final results a place of `task` needs, over protocols, pretraining seeds and seeds."""
         return len(PROTOCOLS) * len(self.suite.seeds.pretraining) * len(self.final_seeds(task))
+
+    def direction(self, task: str) -> Direction:
+        """Which way scores of a task are better; of pretraining, where the task is empty, its probe's."""
+        if task:
+            return self.tasks[task].card.primary.direction
+        if self.probe is None:
+            raise RuntimeError("a pretraining search without a probe")
+        return self.probe[1].direction
 
     def _leading_condition(self, condition: Condition) -> Condition:
         """Shares of the labels may take the setting chosen with all of them; another split never may."""

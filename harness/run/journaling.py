@@ -104,9 +104,9 @@ class RunJournal:
 
     def decided(self, decisions: Decisions) -> None:
         """Put what has been decided since the last call on record, before anything of it runs."""
-        for proposal in decisions.proposals[self._proposals :]:
+        for proposal in decisions.hunts.proposals[self._proposals :]:
             self.journal.append("proposed", **vars(proposal))
         for selection in decisions.selections[self._selections :]:
             self.journal.append("selected", **vars(selection))
-        self._proposals = len(decisions.proposals)
+        self._proposals = len(decisions.hunts.proposals)
         self._selections = len(decisions.selections)

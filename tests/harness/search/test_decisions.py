@@ -247,7 +247,7 @@ def test_an_execution_that_goes_on_repeats_nothing_and_decides_the_same(table: A
 
     first = Policy(plan)
     whole = spend(first, outcome)
-    proposals = first.decisions.proposals
+    proposals = first.decisions.hunts.proposals
     assert bool(proposals) == (table.get("method") == "tpe")
     for cut in range(0, len(whole) + 1, 5):
         done = {trial.key: fixed[trial.key] for trial in whole[:cut]}
@@ -273,7 +273,7 @@ def test_tpe_shares_its_first_draws_and_chooses_the_matched_setting_among_them()
     assert [by_arm["s0"][draw] for draw in range(3)] == [by_arm["s1"][draw] for draw in range(3)]
     assert [by_arm["s0"][draw] for draw in range(3, 8)] != [by_arm["s1"][draw] for draw in range(3, 8)]
     assert {row.draw for row in policy.selection_rows() if row.protocol == "matched"} <= {0, 1, 2}
-    assert len(policy.decisions.proposals) == 2 * 5
+    assert len(policy.decisions.hunts.proposals) == 2 * 5
 
 
 def test_two_draws_of_the_same_setting_run_once() -> None:

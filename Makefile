@@ -7,7 +7,7 @@ STUDY  ?= study
 # numerical libraries take one thread per process; the harness starts several processes
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run study test test-slow test-paper check benchmark benchmark-cohort docs install install-test clean help
+.PHONY: pictures run study test test-slow test-paper check benchmark benchmark-cohort docs install install-test clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -39,6 +39,9 @@ benchmark: install-test  ## speed and memory, each against a reference side meas
 
 benchmark-cohort: install-test  ## seconds for a cohort of 2,000 subjects on two cores, killed and resumed too
 	$(BIN)/python -m pytest benchmarks/bench_build.py -m "" --benchmark-only --benchmark-columns=min
+
+pictures: install  ## draw the pictures of the documentation anew, after a change of the analyser
+	$(BIN)/python scripts/draw_analysed_scan.py
 
 docs: $(BIN)/activate  ## build the documentation site
 	$(BIN)/pip install --quiet -e ".[docs]"

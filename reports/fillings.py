@@ -89,12 +89,13 @@ class FilledTable:
 
 @dataclass(frozen=True)
 class Fillings:
-    """Gaps of one table of a task, and the fillings that were possible."""
+    """Gaps of one table of a task, and the fillings that were possible; `heading` is the table's title."""
 
     task: str
     title: str
     protocols: tuple[str, ...]
     table: str
+    heading: str
     analysable: tuple[Analysable, ...]
     contrasts: tuple[AnalysableContrast, ...]
     tables: tuple[FilledTable, ...]
@@ -128,6 +129,7 @@ def fillings(run: Run, comparison: Comparison, draws: int) -> list[Fillings]:
                 comparison.title,
                 comparison.protocols,
                 layout["key"],
+                layout["title"],
                 tuple(Analysable(key, titles[key], len(one), int(one.sum())) for key, one in made.items()),
                 tuple(
                     compare_analysable(key, reference, made[key], made[reference])

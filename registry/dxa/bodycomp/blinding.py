@@ -86,8 +86,8 @@ class BlindedFolder:
             np.save(stream, codes, allow_pickle=False)
         return name
 
-    def finish(self) -> None:
-        """Write the worksheet, and put the folder into place."""
+    def finish(self, *, simulated: bool) -> None:
+        """Write the worksheet and what the scans are, and put the folder into place."""
         names = sorted(self._names)
         with writing(self.folder):
             (self._partial / "scans").mkdir()
@@ -98,7 +98,7 @@ class BlindedFolder:
                 os.utime(scan, (_ONE_TIME, _ONE_TIME))
             shutil.rmtree(self._partial / "unordered")
             write_atomically(self._partial / "worksheet.csv", empty_worksheet(names))
-            write_atomically(self._partial / "README.txt", readme(self._grid).encode())
+            write_atomically(self._partial / "README.txt", readme(self._grid, simulated=simulated).encode())
             for path in (self._partial / "worksheet.csv", self._partial / "README.txt"):
                 os.utime(path, (_ONE_TIME, _ONE_TIME))
             os.replace(self._partial, self.folder)  # noqa: PTH105 - atomic for folders as well

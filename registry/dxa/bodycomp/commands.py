@@ -137,7 +137,8 @@ def export(
 
     opened = open_split(cohort, part, split)  # type: ignore[arg-type]  # one of the two is given
     key = export_scans(folder, opened.scan_ids, opened.scans, simulated=opened.simulated, grid=opened.grid)
-    click.echo(f"{len(opened)} scans in {folder}; hand it over whole. {key} tells who is who: keep it.")
+    mark = "SIMULATED: " if opened.simulated else ""
+    click.echo(f"{mark}{len(opened)} scans in {folder}; hand it over whole. {key} tells who is who: keep it.")
 
 
 def _export_run(

@@ -36,7 +36,7 @@ _REGION_COLOURS: tuple[Colour, ...] = (
 # Shown in place of the maps where there is no body.
 _CHANNELS_SHOWN = (0, 1, 2, 4)
 _BACKGROUND, _TEXT, _MUTED, _WARNING = (20, 23, 28), (235, 237, 240), (160, 170, 184), (245, 179, 53)
-_MARGIN, _GAP, _HEAD, _FOOT, _TABLE = 24, 14, 84, 56, 330
+_MARGIN, _GAP, _HEAD, _FOOT, _TABLE = 24, 14, 84, 56, 360
 _COLUMN_PIXELS = 2
 _RULER_CM = 20
 

@@ -37,12 +37,13 @@ def scan_file(blinded_id: str) -> str:
     return f"scans/{blinded_id}.npy"
 
 
-def readme(grid: Grid) -> str:
+def readme(grid: Grid, *, simulated: bool) -> str:
     """What whoever measures has to know about scans and worksheet."""
     columns = "\n".join(f"  {one.name:<17}{one.label:<18}{one.unit}" for one in COMPOSITION)
     offset, gain = f"{OFFSET_COUNTS:g}", f"{GAIN_COUNTS_PER_NEPER:g}"
+    mark = "\nSIMULATED: nobody was scanned; no value is a clinical result.\n" if simulated else ""
     return f"""WHOLE-BODY DXA SCANS, TO BE MEASURED BY OTHER SOFTWARE
-
+{mark}
 worksheet.csv   one row per scan, to be filled in and sent back
 scans/          one file per scan, named by the id of its row
 
@@ -63,9 +64,9 @@ Worksheet
   are bone mineral content and areal density. Lean mass is without bone mineral; total mass is fat, lean mass
   and BMC together.
 
-  Fill in all measures of a scan. Where a scan could not be analysed, leave all of them empty and the row
-  in its place. Do not change ids or names of columns. Rows and columns may change their order,
-  and columns may be added. Save as CSV: commas, semicolons or tabs between columns, decimal points or commas.
+  Fill in all measures of a scan. Where a scan could not be analysed, leave all of them empty and the row in
+  its place. Do not change ids or names of columns. Rows and columns may change their order, and columns may
+  be added. Save as CSV: commas, semicolons or tabs between columns, decimal points or commas in numbers.
 """
 
 

@@ -136,7 +136,7 @@ def export_run(
         )
         with writing(key):
             write_key(key, export, entries)
-        pool.finish()
+        pool.finish(simulated=export.simulated)
     count = {role: sum(entry.role == role for entry in entries) for role in ("real", "generated", "training")}
     return HandedOver(**count, trials=len(trials), key=key)
 

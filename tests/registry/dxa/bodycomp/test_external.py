@@ -35,6 +35,7 @@ def test_scans_leave_blinded_and_whole(exported):
         array = np.load(folder / "scans" / f"{row['blinded_id']}.npy", allow_pickle=False)
         assert array.dtype == np.uint16
         np.testing.assert_array_equal(array, scans[IDS.index(row["scan_id"])])
+    assert "SIMULATED" in (folder / "README.txt").read_text()
     assert not folder.with_name("out.partial").exists()
 
 
@@ -56,12 +57,13 @@ def test_neither_a_files_header_nor_its_size_time_or_place_tells_which_scan_it_i
     with BlindedFolder(folder, generator=np.random.default_rng(2)) as pool:
         for number, scan in enumerate(scans):  # generated ones come in other types and orders of memory
             pool.add(scan if number < 6 else np.asfortranarray(scan.astype(np.float32)))
-        pool.finish()
+        pool.finish(simulated=False)
     files = sorted((folder / "scans").iterdir())
     assert len({path.read_bytes()[:128] for path in files}) == 1
     assert len({(path.stat().st_size, path.stat().st_mtime, path.stat().st_mode) for path in files}) == 1
     numbers = [path.stat().st_ino for path in files]
     assert numbers == sorted(numbers)
+    assert "SIMULATED" not in (folder / "README.txt").read_text()
     assert not list(tmp_path.glob("*.partial"))
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from reports.frame import TABLES
-from tests.reports.records import Records, layouts
+from tests.reports.declared import layouts
+from tests.reports.records import Records
 
 MEASURES = 15
 

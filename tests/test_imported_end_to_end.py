@@ -10,8 +10,8 @@ import pytest
 from registry.dxa.cohort.build import build_cohort
 from registry.dxa.cohort.manifest import read_manifest
 from registry.dxa.cohort.specification import CohortSpecification
+from tests.registry.dxa.cohort.real_data import write_layout
 from tests.registry.dxa.cohort.test_grids import refine
-from tests.registry.dxa.cohort.test_import import write_layout
 from tests.test_end_to_end import harness
 
 SUITE = """

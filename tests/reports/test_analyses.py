@@ -22,8 +22,9 @@ from reports.frame import Run, read_run
 from reports.robustness import corrected_resampled
 from reports.studies import study_key
 from reports.tables import compare
+from tests.reports.declared import MEASURES
 from tests.reports.designs import DesignRecords
-from tests.reports.records import MEASURES, Records
+from tests.reports.records import Records
 
 DRAWS = 300
 

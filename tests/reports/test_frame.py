@@ -12,7 +12,8 @@ import pytest
 from reports import RecordsError
 from reports.frame import Run, read_run
 from reports.sample import Sample, build_sample, entries_of, final_trials, replicates, shared_seeds
-from tests.reports.records import MEASURES, Records
+from tests.reports.declared import MEASURES
+from tests.reports.records import Records
 
 
 @pytest.fixture

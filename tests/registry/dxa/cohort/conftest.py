@@ -12,6 +12,7 @@ from registry.dxa.cohort.individual import OrganTraits
 from registry.dxa.cohort.specification import CohortSpecification
 from registry.dxa.cohort.splits import PlannedPatient
 from registry.dxa.cohort.subject import Patient, simulate_patient
+from tests.registry.dxa.cohort.real_data import write_layout
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,17 @@ def cohort(specification: CohortSpecification, tmp_path_factory: pytest.TempPath
 @pytest.fixture
 def own_cohort(cohort: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(cohort, tmp_path / "cohort"))
+
+
+@pytest.fixture(scope="session")
+def pristine(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small cohort as real data; tests that change it take ``study``."""
+    return write_layout(cohort, tmp_path_factory.mktemp("real") / "study")
+
+
+@pytest.fixture
+def study(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "study"))
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ from registry.dxa.predict.files import FileSplit
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks.composition import measure_scans
 from registry.dxa.training.scans import load_scans
-from tests.registry.dxa.cohort.test_import import write_layout
+from tests.registry.dxa.cohort.real_data import write_layout
 from tests.registry.dxa.stand_in import context_for
 
 # Every row twice, and half as far apart: the same areal densities on the same area.

@@ -31,7 +31,7 @@ from registry.dxa.cohort.variety import (
     variety_markdown,
 )
 from registry.dxa.tasks.linear import PrincipalComponents, Ridge, mean_r2
-from tests.registry.dxa.cohort.test_import import edit, write_layout
+from tests.registry.dxa.cohort.real_data import edit, write_layout
 
 
 def test_the_page_loads_nothing_and_says_that_it_is_simulated(cohort: Path, tmp_path: Path) -> None:

@@ -5,19 +5,24 @@ layer of fat (``layer``) whose fat runs along the upper edge of the apparent fat
 bone, and then its apparent fat scatters about the layer's, or it holds bone, and then it lies below by an
 exponentially distributed amount. The most likely smooth t follows by expectation and maximisation: the
 expectation is each pixel's probability to be free of bone, the maximisation a weighted, penalised
-least-squares problem that is relaxed line by line.
+least-squares problem that is relaxed line by line, first on every second pixel.
+
+Smooth is u = log(1 + t / unit): thick layers vary by more centimetres than thin ones, by the same shares.
+Thick parts are stiffer than thin ones, and where two parts of the body meet in a crease (an arm on the
+trunk, touching thighs), the layer of one says little about the layer of the other: there t may bend.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from registry.dxa.bodycomp.layer import LEVELS_CM, layer_fat_g_cm2
+from registry.dxa.bodycomp.layer import LEVELS_CM, fill_pits, layer_fat_g_cm2
 from registry.dxa.imaging.geometry import GRID, Grid
 
 Array = npt.NDArray[np.float64]
@@ -30,29 +35,41 @@ class BaselineSettings:
     Parameters
     ----------
     roughness_rows, roughness_columns
-        Weight of squared second differences of t along and across the body.
+        Weight of squared second differences of u along and across the body, per g/cm2 of tissue.
+    layer_unit_cm
+        Thickness of a layer below which differences count in centimetres, above which in shares.
+    crease_g_cm2
+        Upward second difference of the tissue from pixel to pixel at which a crease halves the weight of a
+        second difference of u across it.
     scatter_g_cm2, scatter_share
         Standard deviation of fat about its layer besides the noise: a constant, and a share of the fat.
     deficit_g_cm2
         Mean deficit of apparent fat over bone.
     first_below_weight
         Weight of pixels below the layer in the first rounds, before there are probabilities.
+    below_weight
+        Factor of that weight in later rounds. Less than one, because bone too fine to be told from soft
+        tissue (between ribs, beside every bone) draws the layer down and nothing draws it up.
     outlier_sds
         Where a pixel that lies above the layer begins to lose weight.
-    first_rounds, rounds, sweeps, relaxation
-        Rounds with fixed asymmetric weights, all rounds, sweeps in each, and the factor by which a sweep goes
-        beyond the solution of a line.
+    first_rounds, coarse_rounds, rounds, sweeps, relaxation
+        Rounds with fixed asymmetric weights, all rounds on every second pixel, rounds on all pixels, sweeps
+        in each, and the factor by which a sweep goes beyond the solution of a line.
     """
 
-    roughness_rows: float = 100.0
-    roughness_columns: float = 300.0
+    roughness_rows: float = 59.0
+    roughness_columns: float = 59.0
+    layer_unit_cm: float = 1.0
+    crease_g_cm2: float = 0.3
     scatter_g_cm2: float = 0.15
     scatter_share: float = 0.05
     deficit_g_cm2: float = 2.0
     first_below_weight: float = 0.03
+    below_weight: float = 0.6
     outlier_sds: float = 3.0
     first_rounds: int = 4
-    rounds: int = 12
+    coarse_rounds: int = 12
+    rounds: int = 7
     sweeps: int = 10
     relaxation: float = 1.9
 
@@ -74,6 +91,19 @@ class Baseline:
     fat_g_cm2: Array
     free_of_bone: Array
     layer_cm: Array
+
+
+class _Pixels(NamedTuple):
+    """What is known of each pixel; the last two weigh second differences along and across the body."""
+
+    apparent: Array
+    noise: Array
+    total: Array
+    usable: npt.NDArray[np.bool_]
+    body: npt.NDArray[np.bool_]
+    table: Array
+    stiff_rows: Array
+    stiff_columns: Array
 
 
 def estimate_baseline(
@@ -101,27 +131,92 @@ def estimate_baseline(
     """
     settings = settings or BaselineSettings()
     total = np.where(body, np.maximum(total_g_cm2, 0.01), 0.0)
-    layer, fat, free = _estimate(
+    stiff_rows, stiff_columns = _stiffness(total, settings)
+    pixels = _Pixels(
         np.where(body, apparent_fat_g_cm2, 0.0),
         np.where(body, noise_g_cm2, 1.0),
         total,
         usable & body,
         body,
         layer_fat_g_cm2(total, grid),
+        stiff_rows,
+        stiff_columns,
+    )
+    coarse = _every_second(pixels)
+    start = np.full(coarse.body.shape, math.log1p(_FIRST_LAYER_CM / settings.layer_unit_cm))
+    start, _, _ = _rounds(coarse, start, settings, settings.first_rounds, settings.coarse_rounds)
+    start = start.repeat(2, axis=0).repeat(2, axis=1)[: body.shape[0], : body.shape[1]]
+    smooth, fat, free = _rounds(pixels, start, settings, 0, settings.rounds)
+    return Baseline(fat, free, settings.layer_unit_cm * np.expm1(smooth))
+
+
+_FIRST_LAYER_CM = 1.0
+# Thinner parts than this, in g/cm2, are as stiff as it.
+_THINNEST_G_CM2 = 1.2
+
+
+def _stiffness(total: Array, settings: BaselineSettings) -> tuple[Array, Array]:
+    """Weights of the second differences centred on each pixel, along and across the body."""
+    filled = fill_pits(total)
+    stiff = np.maximum(filled, _THINNEST_G_CM2)
+    along = stiff / (1.0 + (_crease(filled.T).T / settings.crease_g_cm2) ** 2)
+    across = stiff / (1.0 + (_crease(filled) / settings.crease_g_cm2) ** 2)
+    return settings.roughness_rows * along, settings.roughness_columns * across
+
+
+def _crease(tissue: Array) -> Array:
+    """Upward second difference within rows, the largest of each pixel and its two neighbours."""
+    bend = np.zeros_like(tissue)
+    bend[:, 1:-1] = np.maximum(tissue[:, 2:] + tissue[:, :-2] - 2.0 * tissue[:, 1:-1], 0.0)
+    widened = bend.copy()
+    widened[:, 1:-1] = np.maximum(bend[:, 1:-1], np.maximum(bend[:, 2:], bend[:, :-2]))
+    return widened
+
+
+def _every_second(pixels: _Pixels) -> _Pixels:
+    """Every second pixel of every second row, with the weakest stiffness of its block of four.
+
+    A second difference is four times as large between every second pixel: its square weighs a sixteenth.
+    """
+    seen = (slice(None, None, 2), slice(None, None, 2))
+    return _Pixels(
+        pixels.apparent[seen],
+        pixels.noise[seen],
+        pixels.total[seen],
+        pixels.usable[seen],
+        pixels.body[seen],
+        pixels.table[:, ::2, ::2],
+        _weakest_of_four(pixels.stiff_rows) / 16.0,
+        _weakest_of_four(pixels.stiff_columns) / 16.0,
+    )
+
+
+def _weakest_of_four(values: Array) -> Array:
+    for axis in (0, 1):
+        values = np.minimum.reduceat(values, np.arange(0, values.shape[axis], 2), axis=axis)
+    return values
+
+
+def _rounds(
+    pixels: _Pixels, start: Array, settings: BaselineSettings, first_rounds: int, rounds: int
+) -> tuple[Array, Array, Array]:
+    """Smooth u, modelled fat and the probability to be free of bone after all rounds."""
+    smooth, fat, free = _estimate(
+        *(np.ascontiguousarray(values) for values in (*pixels, start)),
         LEVELS_CM,
-        settings.roughness_rows,
-        settings.roughness_columns,
+        settings.layer_unit_cm,
         settings.scatter_g_cm2,
         settings.scatter_share,
         settings.deficit_g_cm2,
         settings.first_below_weight,
+        settings.below_weight,
         settings.outlier_sds,
-        settings.first_rounds,
-        settings.rounds,
+        first_rounds,
+        rounds,
         settings.sweeps,
         settings.relaxation,
     )
-    return Baseline(fat, free, layer)
+    return smooth, fat, free
 
 
 # Where nearly all of a pixel is adipose tissue, its fat no longer tells how thick the layer is.
@@ -156,30 +251,33 @@ def _probability_free(excess, sd, deficit, bone_share):  # type: ignore[no-untyp
 
 @njit(cache=True, error_model="numpy")
 def _estimate(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
-    apparent, noise, total, usable, body, table, levels, rough_rows, rough_columns, scatter, scatter_share,
-    deficit, below_weight, outlier, first_rounds, rounds, sweeps, relaxation,
+    apparent, noise, total, usable, body, table, stiff_rows, stiff_columns, start, levels, unit, scatter,
+    scatter_share, deficit, first_below_weight, below_weight, outlier, first_rounds, rounds, sweeps,
+    relaxation,
 ):  # fmt: skip
     rows, columns = apparent.shape
-    layer = np.ones((rows, columns))
+    smooth = start.copy()
     fat = np.zeros((rows, columns))
     free = np.ones((rows, columns))
     weight = np.zeros((rows, columns))
     wanted = np.zeros((rows, columns))
     bone_share, last = 0.5, len(levels) - 1
+    least, most = math.log1p(0.05 / unit), math.log1p((levels[last] - 0.1) / unit)
     for turn in range(rounds + 1):
         bone_sum, counted = 0.0, 0
         for i in range(rows):
             for j in range(columns):
                 if not body[i, j]:
                     continue
-                t = layer[i, j]
+                t = unit * math.expm1(smooth[i, j])
                 k = 0
                 while k < last - 1 and levels[k + 1] <= t:
                     k += 1
                 slope = (table[k + 1, i, j] - table[k, i, j]) / (levels[k + 1] - levels[k])
                 modelled = table[k, i, j] + slope * (t - levels[k])
                 fat[i, j] = modelled
-                slope = min(max(slope, _SLOPE_RANGE[0]), _SLOPE_RANGE[1])
+                # By u: dt/du = t + unit.
+                slope = min(max(slope, _SLOPE_RANGE[0]), _SLOPE_RANGE[1]) * (t + unit)
                 excess = apparent[i, j] - modelled
                 variance = noise[i, j] ** 2 + scatter**2 + (scatter_share * modelled) ** 2
                 sd = math.sqrt(variance)
@@ -188,39 +286,39 @@ def _estimate(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
                     free[i, j] = _probability_free(excess, sd, deficit, bone_share)
                     bone_sum += 1.0 - free[i, j]
                     counted += 1
-                    w = free[i, j]
+                    w = below_weight * free[i, j]
                     if excess > 0.0:
                         w = min(1.0, outlier * sd / excess)
                 elif turn > 0 and excess < 0.0:
-                    w = below_weight
+                    w = first_below_weight
                 if not usable[i, j]:
                     w = 0.0
                 elif modelled > _ALL_ADIPOSE * total[i, j]:
                     w *= 0.02
                 weight[i, j] = max(w, _SMALLEST_WEIGHT) * slope * slope / variance
-                wanted[i, j] = t + excess / slope
+                wanted[i, j] = smooth[i, j] + excess / slope
         if turn == rounds:
             break
         if counted > 0:
             bone_share = min(max(bone_sum / counted, 0.1), 0.9)
         for _ in range(sweeps):
-            _relax_rows(layer, wanted, weight, body, rough_rows, rough_columns, relaxation)
-            _relax_rows(layer.T, wanted.T, weight.T, body.T, rough_columns, rough_rows, relaxation)
+            _relax_rows(smooth, wanted, weight, body, stiff_rows, stiff_columns, relaxation)
+            _relax_rows(smooth.T, wanted.T, weight.T, body.T, stiff_columns.T, stiff_rows.T, relaxation)
         for i in range(rows):
             for j in range(columns):
-                layer[i, j] = min(max(layer[i, j], 0.05), levels[last] - 0.1)
-    return layer, fat, free
+                smooth[i, j] = min(max(smooth[i, j], least), most)
+    return smooth, fat, free
 
 
 @njit(cache=True, error_model="numpy")
-def _relax_rows(layer, wanted, weight, body, across, along, relaxation):  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
+def _relax_rows(smooth, wanted, weight, body, across, along, relaxation):  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
     """Solve every row exactly with the other rows held, from the first to the last.
 
-    Minimises ``sum weight (t - wanted)^2 + across sum (second difference over rows)^2 + along sum (second
-    difference within rows)^2``; a second difference counts where all three pixels belong to the body. A row's
-    system has five diagonals and is solved by its LDL' factors.
+    Minimises ``sum weight (u - wanted)^2 + sum across (second difference over rows)^2 + sum along (second
+    difference within rows)^2``, weights being those of the middle pixel; a second difference counts where all
+    three pixels belong to the body. A row's system has five diagonals and is solved by its LDL' factors.
     """
-    rows, columns = layer.shape
+    rows, columns = smooth.shape
     d0, d1, d2 = np.empty(columns), np.empty(columns), np.empty(columns)
     right = np.empty(columns)
     for i in range(rows):
@@ -238,22 +336,23 @@ def _relax_rows(layer, wanted, weight, body, across, along, relaxation):  # type
             right[j] = weight[i, j] * wanted[i, j]
             above, below = i > 0 and body[i - 1, j], i < rows - 1 and body[i + 1, j]
             if above and below:
-                d0[j] += 4.0 * across
-                right[j] += 2.0 * across * (layer[i - 1, j] + layer[i + 1, j])
+                d0[j] += 4.0 * across[i, j]
+                right[j] += 2.0 * across[i, j] * (smooth[i - 1, j] + smooth[i + 1, j])
             if above and i > 1 and body[i - 2, j]:
-                d0[j] += across
-                right[j] += across * (2.0 * layer[i - 1, j] - layer[i - 2, j])
+                d0[j] += across[i - 1, j]
+                right[j] += across[i - 1, j] * (2.0 * smooth[i - 1, j] - smooth[i - 2, j])
             if below and i < rows - 2 and body[i + 2, j]:
-                d0[j] += across
-                right[j] += across * (2.0 * layer[i + 1, j] - layer[i + 2, j])
+                d0[j] += across[i + 1, j]
+                right[j] += across[i + 1, j] * (2.0 * smooth[i + 1, j] - smooth[i + 2, j])
         for j in range(max(first, 1), min(stop, columns - 1)):
             if body[i, j - 1] and body[i, j] and body[i, j + 1]:
-                d0[j - 1] += along
-                d0[j] += 4.0 * along
-                d0[j + 1] += along
-                d1[j - 1] -= 2.0 * along
-                d1[j] -= 2.0 * along
-                d2[j - 1] += along
+                stiff = along[i, j]
+                d0[j - 1] += stiff
+                d0[j] += 4.0 * stiff
+                d0[j + 1] += stiff
+                d1[j - 1] -= 2.0 * stiff
+                d1[j] -= 2.0 * stiff
+                d2[j - 1] += stiff
         for j in range(first, stop):
             # Factors in place: d0 becomes D, d1 and d2 the two lower diagonals of L.
             if j > first:
@@ -274,4 +373,4 @@ def _relax_rows(layer, wanted, weight, body, across, along, relaxation):  # type
                 value -= d2[j] * right[j + 2]
             right[j] = value
             if body[i, j]:
-                layer[i, j] += relaxation * (value - layer[i, j])
+                smooth[i, j] += relaxation * (value - smooth[i, j])

@@ -18,7 +18,9 @@ from registry.dxa.imaging.geometry import GRID, Grid
 
 Array = npt.NDArray[np.float64]
 
-LEVELS_CM = np.array([0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2, 2.8, 3.5, 4.5, 6.0, 8.0])
+LEVELS_CM = np.array(
+    [0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2, 2.8, 3.5, 4.5, 6.0, 8.0, 11.0, 15.0, 20.0]
+)
 # Lipid in adipose tissue, and soft tissue as a whole, in g/cm3: they only set the scale of the thicknesses.
 LIPID_DENSITY_G_CM3 = 0.78
 TISSUE_DENSITY_G_CM3 = 1.03

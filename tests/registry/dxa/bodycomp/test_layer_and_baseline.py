@@ -60,18 +60,18 @@ def test_line_relaxation_solves_the_penalised_problem():
     body[:4, :3] = False
     body[7, 4] = False
     weight, wanted = generator.uniform(0.5, 2.0, body.shape), generator.normal(size=body.shape)
-    down, across = 3.0, 7.0
+    down, across = (generator.uniform(low, 2 * low, body.shape) for low in (3.0, 7.0))
     index = -np.ones(body.shape, dtype=int)
     index[body] = np.arange(body.sum())
     rows = []
     for centre, before, after, roughness in (
-        (index[1:-1], index[:-2], index[2:], down),
-        (index[:, 1:-1], index[:, :-2], index[:, 2:], across),
+        (index[1:-1], index[:-2], index[2:], down[1:-1]),
+        (index[:, 1:-1], index[:, :-2], index[:, 2:], across[:, 1:-1]),
     ):
-        for c, a, b in zip(centre.ravel(), before.ravel(), after.ravel(), strict=True):
+        for c, a, b, r in zip(centre.ravel(), before.ravel(), after.ravel(), roughness.ravel(), strict=True):
             if min(a, b, c) >= 0:
                 row = np.zeros(body.sum())
-                row[[a, c, b]] = np.sqrt(roughness) * np.array([1.0, -2.0, 1.0])
+                row[[a, c, b]] = np.sqrt(r) * np.array([1.0, -2.0, 1.0])
                 rows.append(row)
     differences = np.array(rows)
     matrix = np.diag(weight[body]) + differences.T @ differences
@@ -79,7 +79,7 @@ def test_line_relaxation_solves_the_penalised_problem():
     found = np.zeros(body.shape)
     for _ in range(200):
         _relax_rows(found, wanted, weight, body, down, across, 1.3)
-        _relax_rows(found.T, wanted.T, weight.T, body.T, across, down, 1.3)
+        _relax_rows(found.T, wanted.T, weight.T, body.T, across.T, down.T, 1.3)
     np.testing.assert_allclose(found[body], expected, atol=1e-8)
 
 

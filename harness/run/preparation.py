@@ -40,6 +40,7 @@ class Prepared:
             cohort=self.cohort.fingerprint,
             other_splits={split: cohort.fingerprint for split, cohort in self.other_splits.items()},
             probes=self.domain.probes,
+            execution=self.domain.execution_settings,
         )
 
     def folder(self, split: int) -> Path:

@@ -210,6 +210,7 @@ class _Session:
             protocols=[],
             resources=self.plan.resources(trial),
             threads=request.suite.resources.threads,
+            execution=self.plan.execution,
         )
 
 

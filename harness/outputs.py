@@ -38,6 +38,32 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
         If lengths differ, a number is not finite, or there is nothing; names the measure and the count.
     """
     patients, scans = list(predictions.patients), list(predictions.scans)
+    _check_predictions(predictions, patients, scans)
+    measured_rows = (
+        {
+            "key": key,
+            "patient": patient,
+            "scan": scan,
+            "measure": name,
+            "target": target,
+            "prediction": None if math.isnan(prediction) else prediction,
+            "fallback": predictions.fallbacks.get(name),
+        }
+        for name, values in predictions.predictions.items()
+        for patient, scan, target, prediction in zip(
+            patients, scans, predictions.targets[name], values, strict=True
+        )
+        if not math.isnan(target)
+    )
+    score_rows = (
+        {"key": key, "patient": patient, "scan": scan, "metric": name, "value": value}
+        for name, values in predictions.scores.items()
+        for patient, scan, value in zip(patients, scans, values, strict=True)
+    )
+    return {"predictions": table("predictions", measured_rows), "scores": table("scores", score_rows)}
+
+
+def _check_predictions(predictions: Predictions, patients: Sequence[str], scans: Sequence[str]) -> None:
     repeated = next((scan for scan, count in Counter(scans).items() if count > 1), None)
     if repeated is not None:
         raise ValueError(f"scan {repeated!r} is there twice")
@@ -62,28 +88,6 @@ def prediction_tables(key: str, predictions: Predictions) -> dict[str, polars.Da
     for name, fallback in predictions.fallbacks.items():
         if name not in predictions.predictions or not math.isfinite(fallback):
             raise ValueError(f"fallback {name!r} = {fallback}: no finite number for a predicted measure")
-    measured_rows = (
-        {
-            "key": key,
-            "patient": patient,
-            "scan": scan,
-            "measure": name,
-            "target": target,
-            "prediction": None if math.isnan(prediction) else prediction,
-            "fallback": predictions.fallbacks.get(name),
-        }
-        for name, values in predictions.predictions.items()
-        for patient, scan, target, prediction in zip(
-            patients, scans, predictions.targets[name], values, strict=True
-        )
-        if not math.isnan(target)
-    )
-    score_rows = (
-        {"key": key, "patient": patient, "scan": scan, "metric": name, "value": value}
-        for name, values in predictions.scores.items()
-        for patient, scan, value in zip(patients, scans, values, strict=True)
-    )
-    return {"predictions": table("predictions", measured_rows), "scores": table("scores", score_rows)}
 
 
 def _may_miss(predictions: Predictions, kind: str, name: str, row: int) -> bool:

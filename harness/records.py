@@ -79,7 +79,7 @@ def write_run(
                 **suite.model_dump(by_alias=True, exclude={"schema_version"}),
                 "title": suite.title or suite.name,
                 "reference_arms": suite.references,
-                "settings": plan.settings,
+                "settings": {**plan.settings, **plan.execution},
             },
             "domain": {"name": facts.domain.name, "title": facts.domain.title},
             "cohort": {

@@ -229,30 +229,18 @@ def build_sample(
     if table.is_empty():
         return None
     task = done["task"][0]
-    scans = table.select("scan", "patient").unique().sort("patient", "scan")
-    if scans["scan"].n_unique() != len(scans):
-        raise RecordsError(
-            f"{source}.parquet: a scan of task {task!r} belongs to two patients",
-            mend="scan identifiers must be unique; without that no interval over patients is possible",
-        )
+    scans = _scans(table, source, task)
     patients = scans["patient"].unique().sort()
     codes = {patient: index for index, patient in enumerate(patients)}
     trial_codes = {key: index for index, key in enumerate(done["key"])}
     placed = table.with_columns(
-        trial=pl.col("key").replace_strict(trial_codes, return_dtype=pl.Int64),
-        column=pl.col(name).replace_strict({row: i for i, row in enumerate(rows)}, return_dtype=pl.Int64),
-        line=pl.col("scan").replace_strict(
-            {scan: i for i, scan in enumerate(scans["scan"])}, return_dtype=pl.Int64
-        ),
+        trial=_position(pl.col("key"), trial_codes),
+        column=_position(pl.col(name), {row: i for i, row in enumerate(rows)}),
+        line=_position(pl.col("scan"), {scan: i for i, scan in enumerate(scans["scan"])}),
     )
     place = tuple(placed[one].to_numpy() for one in ("trial", "line", "column"))
     dense = np.full((len(trial_codes), len(scans), len(rows)), np.nan)
-    filled = np.zeros(dense.shape, dtype=bool)
-    filled[place] = True
-    if int(filled.sum()) < len(placed):
-        raise RecordsError(
-            f"{source}.parquet: task {task!r} has a scan twice in one trial", mend="run the suite again"
-        )
+    _check_once(place, dense.shape, source, task)
     dense[place] = placed[value].fill_null(np.nan).to_numpy()
     targets = _targets(dense.shape, place, placed, task) if source == "predictions" else None
     fallback = np.full((len(trial_codes), len(rows)), np.nan)
@@ -279,6 +267,31 @@ def build_sample(
         valid_everywhere(values, targets),
         fallbacks,
     )
+
+
+def _scans(table: pl.DataFrame, source: str, task: str) -> pl.DataFrame:
+    """Every scan with its patient, in order."""
+    scans = table.select("scan", "patient").unique().sort("patient", "scan")
+    if scans["scan"].n_unique() != len(scans):
+        raise RecordsError(
+            f"{source}.parquet: a scan of task {task!r} belongs to two patients",
+            mend="scan identifiers must be unique; without that no interval over patients is possible",
+        )
+    return scans
+
+
+def _position(column: pl.Expr, positions: Mapping[str, int]) -> pl.Expr:
+    return column.replace_strict(positions, return_dtype=pl.Int64)
+
+
+def _check_once(place: tuple[Any, ...], shape: tuple[int, ...], source: str, task: str) -> None:
+    """No (trial, scan, row) may stand in a table twice."""
+    filled = np.zeros(shape, dtype=bool)
+    filled[place] = True
+    if int(filled.sum()) < len(place[0]):
+        raise RecordsError(
+            f"{source}.parquet: task {task!r} has a scan twice in one trial", mend="run the suite again"
+        )
 
 
 def _targets(shape: tuple[int, ...], place: tuple[Any, ...], placed: pl.DataFrame, task: str) -> Array:

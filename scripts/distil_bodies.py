@@ -16,7 +16,8 @@ image, plus half their difference; both are affine in the blend weights, each ge
 either only the left half and the midline are stored. The differences span six dimensions.
 
 The script prints the error against the model itself on bodies that the basis has not seen, through the
-written file and the cohort's own reader, and fails if a vertex or joint is more than 1 mm off.
+written file and the cohort's own reader, and fails if a vertex or joint is more than 1 mm off: the file that
+was there before stays.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +266,9 @@ def measure(model: Any, path: Path, vertices: np.ndarray, count: int) -> float:
     )
 
 
-def distil(model: Any, faces: np.ndarray, vertices: np.ndarray, options: argparse.Namespace) -> None:
+def distil(
+    model: Any, faces: np.ndarray, vertices: np.ndarray, options: argparse.Namespace, path: Path
+) -> None:
     """Write the file."""
     renumbered = np.zeros(faces.max() + 1, dtype=np.uint16)
     renumbered[vertices] = np.arange(len(vertices))
@@ -289,7 +293,7 @@ def distil(model: Any, faces: np.ndarray, vertices: np.ndarray, options: argpars
     basis, scale = (torch.cat(parts) for parts in zip(*bases.values(), strict=True))
     bones, bone_weights = joint_weights(model, vertices)
     np.savez_compressed(
-        options.output,
+        path,
         mean_cm=mean.numpy().reshape(-1, 3)[stored].astype(np.float32),
         **{
             f"{name}_cm": (basis * scale[:, None])
@@ -310,12 +314,28 @@ def distil(model: Any, faces: np.ndarray, vertices: np.ndarray, options: argpars
         skin_weights=bone_weights.astype(np.float16),
         **{name: table.astype(np.float32) for name, table in distribution_tables(model).items()},
     )
-    size = options.output.stat().st_size
-    print(f"{options.output}: {len(vertices)} vertices, {len(faces)} triangles, {size / 1e6:.2f} MB")
+    print(f"{len(vertices)} vertices, {len(faces)} triangles, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def replace_if_exact(output: Path, write: Callable[[Path], None], error_mm: Callable[[Path], float]) -> None:
+    """Write a file beside `output`, measure it, and only then let it take its place."""
+    beside = output.with_name(f".{output.stem}.partial.npz")
+    try:
+        write(beside)
+        require_exact(error_mm(beside))
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def require_exact(error_mm: float) -> None:
+    """End with an error where bodies are too far from the model's own."""
+    if not error_mm <= LARGEST_ERROR_MM:  # nor where the error is no number
+        sys.exit(f"an error above {LARGEST_ERROR_MM:g} mm: raise --rank or --asymmetric-rank")
 
 
 def main() -> None:
-    """Distil, write, measure."""
+    """Distil, measure, write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -335,10 +355,14 @@ def main() -> None:
         phenotype_blendshapes="original",
     ).to(dtype=torch.float64)
     faces, vertices = closed_surface(model)
-    if not options.check:
-        distil(model, faces, vertices, options)
-    if measure(model, options.output, vertices, options.held_out) > LARGEST_ERROR_MM:
-        sys.exit(f"an error above {LARGEST_ERROR_MM:g} mm: raise --rank or --asymmetric-rank")
+
+    def error_mm(path: Path) -> float:
+        return measure(model, path, vertices, options.held_out)
+
+    if options.check:
+        require_exact(error_mm(options.output))
+        return
+    replace_if_exact(options.output, lambda path: distil(model, faces, vertices, options, path), error_mm)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,12 @@ def test_a_suite_runs_on_imported_scans_and_says_that_they_are_real(tmp_path: Pa
     declaration = (study / "cohort.toml").read_text()
     (study / "cohort.toml").write_text(declaration.replace("simulated = true", "simulated = false"))
     (tmp_path / "real.toml").write_text(SUITE)
+    assert harness("data", "import", "study", "packed", cwd=tmp_path).returncode == 0
+    early = harness("run-all", "--suite", "real.toml", "--cache", "cache", "--output", "run", cwd=tmp_path)
+    assert early.returncode == 2
+    assert "task 'reconstruction': these scans are not simulated, and the analyser is not" in early.stderr
+    assert not (tmp_path / "run").exists()
     for command in (
-        ("data", "import", "study", "packed"),
         ("bodycomp", "calibrate", "--cohort", "packed", "--output", "calibration.json"),
         ("data", "calibrate", "packed", "calibration.json"),
         ("data", "validate", "packed"),

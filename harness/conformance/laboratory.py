@@ -236,6 +236,7 @@ class Laboratory:
             protocols=[],
             resources=TrialResources(),
             threads=1,
+            execution=self.plan.execution,
         )
 
 

@@ -29,6 +29,7 @@ def make_plan(
     cohort: str,
     other_splits: Mapping[int, str] = MappingProxyType({}),
     probes: Mapping[str, Probe] = MappingProxyType({}),
+    execution: Mapping[str, Any] = MappingProxyType({}),
 ) -> Plan:
     """Lay out the trials of `suite`.
 
@@ -42,6 +43,8 @@ def make_plan(
         The same of its repeated splits, by number.
     probes
         The domain's, one of which may choose hyperparameters of pretraining.
+    execution
+        Settings that change no bit of a result, with the value that stands for each in identities.
 
     Raises
     ------
@@ -61,7 +64,8 @@ def make_plan(
     searched = searched_arms(suite, arms, cells)
     matrix = Matrix(
         suite,
-        settings,
+        {**settings, **execution},
+        {name: settings[name] for name in execution},
         {0: cohort, **other_splits},
         catalogue,
         arms,

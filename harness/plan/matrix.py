@@ -24,7 +24,9 @@ class Matrix:
     Parameters
     ----------
     settings
-        The suite's settings as the domain completed them.
+        The suite's settings as the domain completed them, as they stand in the identity of a trial.
+    execution
+        Settings that decide nothing, as the suite has them: in an identity they stand at their defaults.
     cohorts
         Fingerprint of the data on each split.
     cells
@@ -43,6 +45,7 @@ class Matrix:
 
     suite: Suite
     settings: Mapping[str, Any]
+    execution: Mapping[str, Any]
     cohorts: Mapping[int, str]
     catalogue: Catalogue
     arms: Mapping[str, Arm]

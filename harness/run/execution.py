@@ -16,7 +16,7 @@ from harness.request import Request, write_request
 from harness.results import RunFolder
 from harness.run.driver import Driver, Finished
 from harness.run.journaling import RunJournal
-from harness.run.preparation import prepare, prepare_cohorts
+from harness.run.preparation import check_data, prepare, prepare_cohorts
 from harness.storage import ObjectStore
 from registry.contracts import InputError
 
@@ -50,6 +50,7 @@ def run_suite(
     with storage_guard(request.cache):
         sizes = prepare_cohorts(prepared, display)
     check_enough(plan, sizes)
+    check_data(prepared, plan.tasks.values())
     facts = records.RunFacts(
         prepared.domain,
         prepared.cohort,

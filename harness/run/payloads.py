@@ -42,6 +42,7 @@ class Payloads:
             protocols=list(policy.protocols_of(trial.key)),
             resources=given,
             threads=request.suite.resources.threads,
+            execution=self.plan.execution,
             bracket=self._bracket(trial),
             keep_model=request.keep_models,
         )

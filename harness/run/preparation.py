@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from harness.request import Request
 from harness.search.tpe import require_optuna
 from harness.suite import Suite
 from registry.catalog import Catalogue
-from registry.contracts import CohortReference, Domain, InputError, SplitSize
+from registry.contracts import CohortReference, Domain, InputError, SplitSize, Task
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Prepared:
             cohort=self.cohort.fingerprint,
             other_splits={split: cohort.fingerprint for split, cohort in self.other_splits.items()},
             probes=self.domain.probes,
+            execution=self.domain.execution_settings,
         )
 
     def folder(self, split: int) -> Path:
@@ -84,6 +85,23 @@ def prepare_cohorts(prepared: Prepared, display: Display) -> dict[str, dict[str,
         for split in range(request.suite.splits)
     ]
     return found[0]
+
+
+def check_data(prepared: Prepared, tasks: Iterable[Task]) -> None:
+    """Let every task look at the data that it learns from: what it cannot work with costs no training.
+
+    Raises
+    ------
+    InputError
+        What the first such task says.
+    """
+    for task in tasks:
+        if type(task).check_data is not Task.check_data:
+            try:
+                train = prepared.domain.open_split(prepared.cohort.folder, task.card.part, "train")
+                task.check_data(prepared.settings, train)
+            except InputError as error:
+                raise InputError(f"task {task.card.name!r}: {error.message}", mend=error.mend) from error
 
 
 def _split_declaration(declaration: Mapping[str, Any], split: int) -> dict[str, Any]:

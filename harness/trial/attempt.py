@@ -144,7 +144,7 @@ class Attempt:
         return TrialContext(
             hyperparameters=dict(drawn or {}),
             factors=dict(spec.factors),
-            settings=dict(spec.settings),
+            settings={**spec.settings, **self.payload["execution"]},
             seed=spec.random_seed,
             device=self.payload["device"],
             precision="float32",

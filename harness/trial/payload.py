@@ -26,6 +26,7 @@ def make_payload(
     protocols: list[str],
     resources: TrialResources,
     threads: int,
+    execution: Mapping[str, Any],
     bracket: Mapping[str, Any] | None = None,
     keep_model: bool = False,
     restore_from: Path | None = None,
@@ -36,6 +37,8 @@ def make_payload(
     ----------
     cohort_folder, test_folder
         Where train and validation are, and for final trials alone where the test split is.
+    execution
+        Settings that decide nothing, as the suite has them; they stand at their defaults in `spec`.
     bracket
         Of a tuning trial that may be stopped early: the folder where it meets the others of its cell, the
         rungs and the reduction.
@@ -59,6 +62,7 @@ def make_payload(
         "resources": resources.as_dict(),
         "device": resources.device,
         "threads": threads,
+        "execution": dict(execution),
         "bracket": None if bracket is None else dict(bracket),
         "keep_model": keep_model,
         "restore_from": None if restore_from is None else str(restore_from),

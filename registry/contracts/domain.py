@@ -98,6 +98,9 @@ class Domain(abc.ABC):
     parts: Mapping[str, str]
     #: Modules whose random state and threads the engine sets before each trial (`torch`).
     libraries: tuple[str, ...] = ()
+    #: Settings that say how a trial is executed and change no bit of its result (threads that load data),
+    #: each with the value that stands for it in the identity of a trial, whatever a suite says: its default.
+    execution_settings: Mapping[str, Any] = {}
     #: Folder of what `harness new` fills in, `strategy.py.txt` and `task.py.txt`, if there is one.
     templates: Path | None = None
     #: What may choose hyperparameters of pretraining, by name; the first one unless a suite says otherwise.

@@ -110,7 +110,7 @@ class Predictions:
 class Task(abc.ABC):
     """What is learned from initial weights and how it is judged.
 
-    Required: `fit`, `predict`, `layouts`. Optional: `space`, `applies`, `fit_baseline`,
+    Required: `fit`, `predict`, `layouts`. Optional: `space`, `applies`, `check_data`, `fit_baseline`,
     `predict_baseline`, `exhibits`; `keep` and `restore` together, for models that outlive their run.
     """
 
@@ -140,6 +140,22 @@ class Task(abc.ABC):
                 f"{' and '.join(sorted(self.card.needs))} of {strategy.title} were not trained together",
             )
         return True, ""
+
+    def check_data(self, settings: Mapping[str, Any], train: Any) -> None:  # noqa: B027 - optional
+        """Refuse data that this task cannot work with, before anything is trained on them.
+
+        Parameters
+        ----------
+        settings
+            Of the suite, as its domain checked them.
+        train
+            The domain's view of the train split of the card's part.
+
+        Raises
+        ------
+        InputError
+            Naming what the data lack.
+        """
 
     def fit_baseline(self, name: str, context: TrialContext) -> FittedModel:
         """Fit one of the card's baselines, on the train split, its penalty chosen on validation."""

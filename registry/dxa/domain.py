@@ -24,7 +24,7 @@ from registry.contracts import (
     TrialContext,
 )
 from registry.dxa.probes import PROBES, score
-from registry.dxa.settings import DxaSettings
+from registry.dxa.settings import EXECUTION, DxaSettings
 
 if TYPE_CHECKING:
     from registry.dxa.cohort.specification import CohortSpecification
@@ -42,6 +42,7 @@ class DxaDomain(Domain):
     libraries = ("torch",)
     templates = Path(__file__).parent / "templates"
     probes = PROBES
+    execution_settings = {name: DxaSettings.model_fields[name].default for name in EXECUTION}  # noqa: RUF012
     parts = {  # noqa: RUF012 - declared by the contract as a plain mapping
         "pretraining": "scans without labels, for pretraining",
         "paired": "scans of other patients with measures of their bodies, for tasks",

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from registry.dxa.imaging import GRID
 
 Count = Annotated[int, Field(ge=1)]
+#: Settings that change no bit of a result.
+EXECUTION = ("loader_workers",)
 #: Scan pixels per side that one pixel of the latent's map stands for: five doublings.
 LATENT_PIXEL = 32
 

@@ -88,6 +88,24 @@ def test_cells_that_do_not_apply_say_why_and_cost_nothing() -> None:
     assert {source.arm for source in plan.pretraining} == {"vae"}
 
 
+def test_settings_that_decide_nothing_are_in_no_identity() -> None:
+    catalogue = toy_catalogue([toy_strategy("vae")], [toy_task("t", baselines=["mean"])])
+    suite = toy_suite(["vae"], ["t"])
+
+    def keys(size: int, threads: int, execution: dict[str, int]) -> list[str]:
+        settings = {"size": size, "threads": threads}
+        plan = make_plan(suite, catalogue, settings=settings, cohort="c", execution=execution)
+        assert plan.execution == {name: settings[name] for name in execution}
+        assert {**plan.settings, **plan.execution} == settings
+        return [trial.key for trial in plan.known_trials]
+
+    declared = keys(1, 0, {})
+    assert keys(1, 0, {"threads": 0}) == declared  # as it was before it was known to decide nothing
+    assert keys(1, 2, {"threads": 0}) == declared
+    assert set(keys(1, 2, {})).isdisjoint(declared)
+    assert set(keys(2, 2, {"threads": 0})).isdisjoint(declared)
+
+
 def test_weights_that_need_no_data_are_shared_between_cohorts() -> None:
     strategies = [toy_strategy("net", needs_data=False), toy_strategy("vae")]
     catalogue = toy_catalogue(strategies, [toy_task("t")])

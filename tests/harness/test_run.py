@@ -274,6 +274,28 @@ def test_a_corrupt_cohort_stops_the_run_before_anything_is_written(tmp_path: Pat
     assert not request.output.exists()
 
 
+PICKY = """
+from tests.domains.digits import Stroke
+from registry.contracts import InputError, task
+
+PRIMARY = Stroke.card.primary
+
+@task("picky", title="Picky", needs={"encoder"}, domain="digits", part="labelled", primary=PRIMARY)
+class Picky(Stroke):
+    def check_data(self, settings, train):
+        raise InputError(f"{len(train.patients)} patients are too few", mend="find more")
+"""
+
+
+def test_data_that_a_task_cannot_work_with_stop_the_run_before_anything_is_trained(tmp_path: Path) -> None:
+    plugin = tmp_path / "picky.py"
+    plugin.write_text(PICKY)
+    request = digits_request(tmp_path, plugins=(plugin,), tasks=["stroke", "picky"])
+    with pytest.raises(InputError, match=r"task 'picky': \d+ patients are too few; find more"):
+        run_inline(request)
+    assert not request.output.exists()
+
+
 def test_a_plan_writes_nothing(tmp_path: Path) -> None:
     request = digits_request(tmp_path)
     outlook = look_ahead(request)

@@ -140,6 +140,7 @@ def first_payload(tmp_path: Path, choose: Callable[[Trial], bool], **kinds: Any)
         protocols=[],
         resources=TrialResources(),
         threads=1,
+        execution={},
     )
 
 
@@ -151,6 +152,19 @@ def test_a_payload_is_plain_and_small(tmp_path: Path) -> None:
     payload = first_payload(tmp_path, pretrains)
     assert json.loads(json.dumps(payload)).keys() == payload.keys()
     assert len(json.dumps(payload)) < 4000
+
+
+def test_a_trial_is_executed_as_the_suite_says_whatever_stands_in_its_identity(tmp_path: Path) -> None:
+    plugin = tmp_path / "telling.py"
+    plugin.write_text(
+        NOSY.replace('context.open_split("unlabelled", "test")', "raise ValueError(dict(context.settings))")
+    )
+    payload = first_payload(
+        tmp_path, lambda trial: trial.arm == "nosy_strategy", plugins=(plugin,), strategies=["nosy_strategy"]
+    )
+    features = payload["spec"]["settings"]["features"]
+    assert f"'features': {features}" in trials.execute(payload)["error"]
+    assert "'features': 77" in trials.execute({**payload, "execution": {"features": 77}})["error"]
 
 
 def test_a_trial_that_is_there_already_is_not_run_again(tmp_path: Path) -> None:

@@ -47,6 +47,17 @@ def test_paper_has_the_published_sizes() -> None:
     assert (suite.settings["backbone"], suite.settings["scan_reduction"]) == ("densenet121", 1)
 
 
+def test_threads_that_load_are_in_no_identity_and_reach_the_records(tmp_path: Path) -> None:
+    suite = load_suite("smoke")
+    threaded = suite.model_copy(update={"settings": {**suite.settings, "loader_workers": 3}})
+    plans = [
+        prepare(Request(one, (), tmp_path / "run", tmp_path / "cache")).plan() for one in (suite, threaded)
+    ]
+    plain, other = ([trial.key for trial in plan.known_trials] for plan in plans)
+    assert plain == other
+    assert [plan.execution for plan in plans] == [{"loader_workers": 0}, {"loader_workers": 3}]
+
+
 def test_study_nests_two_fine_tuning_seeds_in_five_pretraining_seeds_and_has_every_control(
     tmp_path: Path,
 ) -> None:

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from registry.contracts import InputError
 from registry.dxa.bodycomp.analysis import MEASURES, Analysis, analyse
-from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
+from registry.dxa.bodycomp.calibration import Calibration, calibration_for
 from registry.dxa.imaging.attenuation import BeamMode
-from registry.dxa.imaging.geometry import GRID, Grid
 
 if TYPE_CHECKING:
     import polars
@@ -139,33 +138,6 @@ def built_in_table(scan_ids: Sequence[str], analysis: Analysis, *, simulated: bo
     """What the built-in analyser measured, as a table."""
     flags = tuple(frozenset(str(flag) for flag in scan.flags) for scan in analysis.scans)
     return CompositionTable(tuple(scan_ids), analysis.measures, flags, BUILT_IN, simulated)
-
-
-def calibration_for(calibration: Calibration | None, *, simulated: bool, grid: Grid = GRID) -> Calibration:
-    """The calibration that may be applied to scans of a grid.
-
-    Raises
-    ------
-    InputError
-        If the scans are not simulated and the calibration is missing or was fitted to simulated subjects; if
-        they are simulated on another grid than the package's calibration was fitted on.
-    """
-    if simulated and calibration is None and grid != GRID:
-        raise InputError(
-            f"the package's calibration is for {GRID}, these scans have {grid}",
-            mend="fit one with `harness bodycomp calibrate --cohort FOLDER` and attach it with "
-            "`harness data calibrate`",
-        )
-    if simulated:
-        return calibration or committed_calibration()
-    if calibration is None or calibration.simulated:
-        raise InputError(
-            "these scans are not simulated, and the analyser is not calibrated for the scanner that made "
-            "them: absolute masses and densities would be wrong",
-            mend="fit a calibration to scans of known composition with `harness bodycomp calibrate --cohort "
-            "FOLDER`, or let clinical software measure them (`harness bodycomp export`)",
-        )
-    return calibration
 
 
 def check_ids(scan_ids: Sequence[str]) -> None:

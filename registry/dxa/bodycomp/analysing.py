@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.dxa.bodycomp import picture, wording
-from registry.dxa.bodycomp.analyser import CompositionTable, built_in_table, calibration_for
+from registry.dxa.bodycomp.analyser import CompositionTable, built_in_table
 from registry.dxa.bodycomp.analysis import Analysis, ScanAnalysis, analyse
-from registry.dxa.bodycomp.calibration import Calibration, read_calibration
+from registry.dxa.bodycomp.calibration import Calibration, calibration_for, read_calibration
 from registry.dxa.bodycomp.output import write_file
 from registry.dxa.bodycomp.scan_files import read_scans
 from registry.dxa.cohort.store import open_split
@@ -44,7 +44,7 @@ class Batch:
 
 
 def of_files(files: Sequence[Path], *, simulated: bool, calibration: Calibration | None) -> Batch:
-    """Scans of `.npy` files; raises as `scan_files.read_scans` and `analyser.calibration_for` do."""
+    """Scans of `.npy` files; raises as `scan_files.read_scans` and `calibration.calibration_for` do."""
     used = calibration_for(calibration, simulated=simulated)
     found = read_scans(files)
     codes = [scan.codes for scan in found]

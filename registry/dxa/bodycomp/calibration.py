@@ -22,6 +22,7 @@ import numpy.typing as npt
 from registry.contracts import InputError
 from registry.dxa.cohort.manifest import write_atomically
 from registry.dxa.cohort.measures import COMPOSITION
+from registry.dxa.imaging.geometry import GRID, Grid
 
 SCHEMA_VERSION = 1
 DATA_FILE = "data/calibration.json"
@@ -131,6 +132,33 @@ def committed_calibration() -> Calibration:
     """The calibration that comes with the package, for simulated scans of the default scanner."""
     file = resources.files("registry.dxa.bodycomp").joinpath(DATA_FILE)
     return _parse(file.read_text(encoding="utf-8"), DATA_FILE)
+
+
+def calibration_for(calibration: Calibration | None, *, simulated: bool, grid: Grid = GRID) -> Calibration:
+    """The calibration that may be applied to scans of a grid.
+
+    Raises
+    ------
+    InputError
+        If the scans are not simulated and the calibration is missing or was fitted to simulated subjects; if
+        they are simulated on another grid than the package's calibration was fitted on.
+    """
+    if simulated and calibration is None and grid != GRID:
+        raise InputError(
+            f"the package's calibration is for {GRID}, these scans have {grid}",
+            mend="fit one with `harness bodycomp calibrate --cohort FOLDER` and attach it with "
+            "`harness data calibrate`",
+        )
+    if simulated:
+        return calibration or committed_calibration()
+    if calibration is None or calibration.simulated:
+        raise InputError(
+            "these scans are not simulated, and the analyser is not calibrated for the scanner that made "
+            "them: absolute masses and densities would be wrong",
+            mend="fit a calibration to scans of known composition with `harness bodycomp calibrate --cohort "
+            "FOLDER`, or let clinical software measure them (`harness bodycomp export`)",
+        )
+    return calibration
 
 
 _MEND = "make one with `harness bodycomp calibrate`"

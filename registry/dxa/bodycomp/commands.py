@@ -221,12 +221,22 @@ def _remark(remarks: Sequence[str]) -> None:
 @bodycomp.command()
 @click.argument("reference", type=_FILE)
 @click.argument("other", type=_FILE)
-def compare(reference: Path, other: Path) -> None:
-    """Print how two tables of measures of the same scans agree, whoever measured them."""
+@click.option("--part", default="paired", show_default=True, help="Of a cohort.")
+@click.option("--split", default="test", show_default=True, help="Of a cohort.")
+def compare(reference: Path, other: Path, part: str, split: str) -> None:
+    r"""Print how two tables of measures of the same scans agree, whoever measured them.
+
+    In place of a table, the folder of a cohort stands for the measures that it knows of its subjects.
+
+    \b
+    Examples:
+      harness bodycomp compare built-in.parquet apex.parquet
+      harness bodycomp compare cohorts/study built-in.parquet
+    """
     from registry.dxa.bodycomp.comparison import compare_tables  # noqa: PLC0415
     from registry.dxa.bodycomp.wording import SIMULATED  # noqa: PLC0415
 
-    found = compare_tables(reference, other)
+    found = compare_tables(reference, other, part=part, split=split)
     if found.simulated:
         click.echo(SIMULATED)
     first, second = found.analysers

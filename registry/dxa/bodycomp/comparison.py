@@ -121,13 +121,20 @@ class TwoTables:
     simulated: bool
 
 
-def compare_tables(reference: Path, other: Path) -> TwoTables:
+#: What a cohort's own measures are called as an analyser.
+KNOWN = "known values"
+
+
+def compare_tables(reference: Path, other: Path, *, part: str = "paired", split: str = "test") -> TwoTables:
     """How two tables of measures agree over the scans that they share.
 
     Parameters
     ----------
     reference, other
-        Parquet or CSV, as `harness bodycomp analyse --output` and `import --output` write them.
+        Parquet or CSV, as `harness bodycomp analyse --output` and `import --output` write them; or the folder
+        of a cohort, for the measures that it knows of its subjects.
+    part, split
+        Of a cohort.
 
     Raises
     ------
@@ -136,7 +143,9 @@ def compare_tables(reference: Path, other: Path) -> TwoTables:
     InputError
         If the tables share too few scans, or a measure is the same in all of them.
     """
-    first, second = _read(reference), _read(other)
+    first, second = (
+        _known(path, part, split) if path.is_dir() else _read(path) for path in (reference, other)
+    )
     joined = first.join(second, on="scan_id", suffix="_other")
     if not joined.height:
         raise InputError(
@@ -158,6 +167,18 @@ def compare_tables(reference: Path, other: Path) -> TwoTables:
         (first["analyser"][0], second["analyser"][0]),
         bool(first["simulated"].any() or second["simulated"].any()),
     )
+
+
+def _known(folder: Path, part: str, split: str) -> polars.DataFrame:
+    """The measures that a cohort knows, as a table of the same columns."""
+    import polars  # noqa: PLC0415
+
+    from registry.dxa.cohort.store import open_split  # noqa: PLC0415
+
+    opened = open_split(folder, part, split)
+    values = dict(zip(MEASURES, opened.measures(MEASURES).T, strict=True))
+    told = {"scan_id": opened.scan_ids, "analyser": KNOWN, "simulated": opened.simulated}
+    return polars.DataFrame({**told, **values})
 
 
 def _read(path: Path) -> polars.DataFrame:

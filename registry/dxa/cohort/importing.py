@@ -93,8 +93,7 @@ def attach_calibration(cohort: Path, calibration: Path) -> Manifest:
         If the cohort is simulated by this project, or the calibration is unreadable, or was fitted to
         simulated subjects while the scans are real.
     """
-    from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
-    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import calibration_for, read_calibration  # noqa: PLC0415
 
     manifest = read_manifest(cohort)
     if manifest.kind != "imported":

@@ -123,7 +123,8 @@ class Split:
         path = self.folder / VERTICES
         if not path.exists():
             raise DataError(
-                f"{path} does not exist: part '{self.part}' has no surfaces", mend="open part 'paired'"
+                f"{path} does not exist: part '{self.part}' has no surfaces",
+                mend="make or import the cohort with surfaces of the bodies; they belong to part 'paired'",
             )
         return _open_array(path, np.float32, (None, 3))
 

@@ -10,6 +10,8 @@ import difflib
 import hashlib
 import os
 import pickle
+import queue
+import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from pathlib import Path
 
 import timm
 import torch
+from huggingface_hub import constants, get_session
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -146,10 +150,50 @@ def from_file(name: str, path: Path) -> Pretrained:
 
 
 def from_hub(name: str) -> Pretrained:
-    """Weights of timm's hub or of its cache on this machine; raises whatever its client raises."""
-    model = timm.create_model(name, pretrained=True)
+    """Weights of timm's hub, or of its cache on this machine alone where the hub does not answer.
+
+    The hub has `HF_HUB_ETAG_TIMEOUT` seconds (10) to answer at all. Raises whatever its client raises; a
+    `ConnectionError` where neither the hub nor its cache helps.
+    """
+    switched_off = constants.HF_HUB_OFFLINE
+    reached = not switched_off and _hub_answers(constants.HF_HUB_ETAG_TIMEOUT)
+    constants.HF_HUB_OFFLINE = not reached  # else the client tries every file again and again, for a minute
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except LocalEntryNotFoundError as error:
+        if reached:
+            raise
+        silence = f"does not answer within {constants.HF_HUB_ETAG_TIMEOUT:g} s"
+        why = "is switched off by HF_HUB_OFFLINE" if switched_off else silence
+        raise ConnectionError(
+            f"{constants.ENDPOINT} {why}, and its cache on this machine has no {name!r}"
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE = switched_off
     hub = dict(model.pretrained_cfg).get("hf_hub_id") or "its hub"  # type: ignore[arg-type]
     return Pretrained(model.state_dict(), f"timm {timm.__version__}, {hub}")
+
+
+def _hub_answers(seconds: float) -> bool:
+    """Whether anything answers at the hub's address, through whatever proxies its client uses.
+
+    Asked in a thread of its own: looking up a name has no time limit.
+    """
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=seconds)
+        except Exception:  # the client's own, changing exceptions
+            answers.put(False)
+        else:
+            answers.put(True)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        return False
 
 
 def bundled() -> Pretrained:

@@ -124,9 +124,8 @@ def _compositions(
     """Write each scan as .npy and PNG; its flags and measures as the analyser finds them."""
     import numpy as np  # noqa: PLC0415
 
-    from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
     from registry.dxa.bodycomp.analysis import MEASURES, analyse  # noqa: PLC0415
-    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import calibration_for, read_calibration  # noqa: PLC0415
     from registry.dxa.predict.apply import settings_of  # noqa: PLC0415
     from registry.dxa.predict.picture import write_channels  # noqa: PLC0415
     from registry.dxa.tasks.composition import to_scanner_grid  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,11 @@ class Anthropometry(Task):
         layer_decay=choice((1.0, 0.8, 0.6), default=1.0),
         batch_norm=choice(("calibrated", "frozen", "trained"), default="calibrated"),
     )
+
+    def check_data(self, settings: Mapping[str, Any], train: ScanSplit) -> None:
+        """There have to be the measures of the body's surface."""
+        del settings
+        load_measures(train, MEASURES)
 
     def fit(self, context: TrialContext, artifact: Artifact) -> FittedModel:
         """Fine-tune on train; the epoch that is kept is the best one on validation."""
@@ -187,6 +192,11 @@ class AnthropometryProbe(Anthropometry):
     """What an encoder says of a body before anything is fine-tuned; the penalty is chosen on validation."""
 
     space = Space(batch_norm=choice(("calibrated", "frozen"), default="calibrated"))
+
+    def check_data(self, settings: Mapping[str, Any], train: ScanSplit) -> None:
+        """There have to be the measures of the body's surface."""
+        del settings
+        load_measures(train, MEASURES)
 
     def fit(self, context: TrialContext, artifact: Artifact) -> FittedModel:
         """Ridge on pooled features of the train scans."""

@@ -152,10 +152,14 @@ def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matr
     return np.array(rows).reshape(-1, len(MEASURES))
 
 
+def require_calibration(settings: DxaSettings, split: ScanSplit) -> None:
+    """Refuse scans whose composition nothing can tell; raises as :func:`measure_scans` does."""
+    _calibration(settings, split)
+
+
 def _calibration(settings: DxaSettings, split: ScanSplit) -> Calibration | None:
     """That of the cohort, the package's for simulated scans; `None` where raw measures are asked for."""
-    from registry.dxa.bodycomp.analyser import calibration_for  # noqa: PLC0415
-    from registry.dxa.bodycomp.calibration import read_calibration  # noqa: PLC0415
+    from registry.dxa.bodycomp.calibration import calibration_for, read_calibration  # noqa: PLC0415
 
     if settings.composition_calibration == "raw":
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +31,7 @@ from registry.dxa.tasks.composition import (
     chosen_scans,
     closure_kg,
     measure_scans,
+    require_calibration,
     truth_of,
 )
 from registry.dxa.tasks.generated import PRIMARY, composition_layouts, image_layouts
@@ -77,6 +78,11 @@ class PseudoDxa(Task):
         frozen_share=choice((0.0, 0.5, 1.0), default=0.5),
         latent_weight=loguniform(0.1, 10.0, default=1.0),
     )
+
+    def check_data(self, settings: Mapping[str, Any], train: PairedSplit) -> None:
+        """There have to be surfaces, and the analyser has to be calibrated for the scans."""
+        _ = train.vertices
+        require_calibration(DxaSettings(**settings), train)
 
     def fit(self, context: TrialContext, artifact: Artifact) -> FittedModel:
         """Train on paired surfaces and scans, score the validation split."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from registry.contracts import (
 )
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks import generated as generated_scans
+from registry.dxa.tasks.composition import require_calibration
 from registry.dxa.tasks.generated import PRIMARY, composition_layouts, image_layouts
 from registry.dxa.tasks.image_metrics import nmae
 from registry.dxa.tasks.linear import PrincipalComponents
@@ -67,6 +68,10 @@ class _Components:
 )
 class Reconstruction(Task):
     """Scores reconstructions by the latent's mean; nothing is trained."""
+
+    def check_data(self, settings: Mapping[str, Any], train: ScanSplit) -> None:
+        """The analyser has to be calibrated for the scans."""
+        require_calibration(DxaSettings(**settings), train)
 
     def fit(self, context: TrialContext, artifact: Artifact) -> FittedModel:
         """Build the autoencoder and score the validation split."""

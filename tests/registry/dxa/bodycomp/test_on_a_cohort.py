@@ -80,4 +80,6 @@ def test_scans_go_out_blinded_and_come_back_measured(cohort, tmp_path):
     told = invoke("compare", tmp_path / "built-in.parquet", tmp_path / "joined.csv")
     assert "SIMULATED" in told
     assert "3 scans" in told
+    known = invoke("compare", cohort, tmp_path / "built-in.parquet")
+    assert "3 scans, built-in against known values as reference" in known
     assert "0.000" in next(line for line in told.splitlines() if line.startswith("total_mass_kg"))

@@ -1,9 +1,12 @@
+import contextlib
+import socket
 import sys
 
 import pytest
 import timm
 import torch
 from click.testing import CliRunner
+from huggingface_hub import constants
 from safetensors.torch import save_file
 from skimage import data, transform
 
@@ -17,6 +20,20 @@ from registry.dxa.models.weights_store import examine, store
 CLASSES = {"chelsea": {281, 282, 285}, "coffee": {967, 968}, "rocket": {657, 744}}
 #: A small network that no package brings.
 SMALL = "mobilenetv3_small_050"
+
+
+CREATE = timm.create_model
+
+
+@pytest.fixture
+def silent_hub(monkeypatch, tmp_path):
+    """The real client, and at the hub's address a machine that takes calls and never answers."""
+    monkeypatch.setattr(timm, "create_model", CREATE)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.2)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +108,40 @@ def test_hub_weights_that_cannot_be_had_are_an_error_that_names_the_wanted_file_
     ) as caught:
         build_backbone("resnet18", imagenet=True)
     assert "harness weights fetch resnet18" in caught.value.mend
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_the_error_says_so(silent_hub):
+    with pytest.raises(InputError, match=r"does not answer within 0.2 s, and its cache .* no 'resnet18'"):
+        pretrained("resnet18")
+    silent_hub.setblocking(False)
+    calls = 0
+    with contextlib.suppress(BlockingIOError):
+        while silent_hub.accept():
+            calls += 1
+    assert calls == 1
+    assert constants.HF_HUB_OFFLINE is False
+
+
+def test_without_a_network_the_hubs_cache_serves(silent_hub, folder, small):
+    repository = folder / "hub" / f"models--timm--{SMALL}.lamb_in1k"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    save_file(dict(small.tensors), snapshot / "model.safetensors")
+    found = pretrained(SMALL)
+    assert found.sha256() == small.sha256()
+    assert found.source.endswith(f"timm/{SMALL}.lamb_in1k")
+
+
+def test_a_hub_that_is_switched_off_is_not_asked(silent_hub, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="is switched off by HF_HUB_OFFLINE"):
+        pretrained("resnet18")
+    silent_hub.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        silent_hub.accept()
+    assert constants.HF_HUB_OFFLINE is True
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".pth"])

@@ -17,6 +17,7 @@ from registry.dxa.tasks.composition import (
     measure_scans,
     to_scanner_grid,
 )
+from registry.dxa.tasks.pseudo_dxa import PseudoDxa
 from registry.dxa.tasks.reconstruction import Reconstruction
 from registry.dxa.training.scans import load_scans, reduce_scan
 from tests.registry.dxa.stand_in import context_for, open_split
@@ -97,6 +98,17 @@ def test_real_scans_are_refused_without_a_calibration(tmp_path, real):
     split.simulated = False
     with pytest.raises(InputError, match="not calibrated"):
         judge(context_for(Reconstruction(), tmp_path), split, real, real, part="pretraining")
+
+
+@pytest.mark.parametrize("task", [Reconstruction(), PseudoDxa()])
+def test_scans_that_nothing_can_measure_are_refused_before_anything_is_trained(tmp_path, task):
+    settings = context_for(task, tmp_path).settings
+    split = open_split(task.card.part, "train")
+    task.check_data(settings, split)
+    split.simulated = False
+    with pytest.raises(InputError, match="not calibrated"):
+        task.check_data(settings, split)
+    task.check_data({**settings, "composition_calibration": "raw"}, split)
 
 
 def imported():

@@ -25,7 +25,7 @@ from registry.dxa.cohort.measures import COMPOSITION
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.cohort.truth import BONE_THRESHOLD_G_CM2
 from registry.dxa.imaging.attenuation import BeamMode
-from registry.dxa.imaging.channels import CHANNELS, MAXIMUM_CODE
+from registry.dxa.imaging.channels import CHANNELS
 from registry.dxa.imaging.geometry import GRID, Grid
 
 Array = npt.NDArray[np.float64]
@@ -220,11 +220,11 @@ def _flags(
     agreement: float,
     grid: Grid,
 ) -> frozenset[Flag]:
-    values = codes.astype(np.float64)[maps.body]
-    saturated = (values <= 0) | (values >= MAXIMUM_CODE)
+    below_scale = (codes.astype(np.float64)[maps.body] <= 0).any(axis=1)
     border = np.concatenate([maps.body[0], maps.body[-1], maps.body[:, 0], maps.body[:, -1]])
     found: dict[Flag, bool] = {
-        "saturated": float(saturated.any(axis=1).mean()) > SATURATED_SHARE or bool(maps.starved.any()),
+        # A channel at the upper end of the scale costs nothing while others of its energy are left.
+        "saturated": float(below_scale.sum() + maps.starved.sum()) > SATURATED_SHARE * float(maps.body.sum()),
         "outside_field": int(border.sum()) > _BORDER_PIXELS,
         "limbs_touching": any(lies_on_trunk(landmarks, armpit, grid=grid) for armpit in landmarks.armpits),
         "regions_unclear": agreement < AGREEING_SHARE,

@@ -57,15 +57,15 @@ class BaselineSettings:
         in each, and the factor by which a sweep goes beyond the solution of a line.
     """
 
-    roughness_rows: float = 59.0
-    roughness_columns: float = 59.0
+    roughness_rows: float = 80.0
+    roughness_columns: float = 80.0
     layer_unit_cm: float = 1.0
-    crease_g_cm2: float = 0.3
-    scatter_g_cm2: float = 0.15
-    scatter_share: float = 0.05
+    crease_g_cm2: float = 0.2
+    scatter_g_cm2: float = 0.2
+    scatter_share: float = 0.03
     deficit_g_cm2: float = 2.0
     first_below_weight: float = 0.03
-    below_weight: float = 0.6
+    below_weight: float = 0.5
     outlier_sds: float = 3.0
     first_rounds: int = 4
     coarse_rounds: int = 12

@@ -114,14 +114,17 @@ def solve_lean_alone(
     fat_g_cm2: npt.ArrayLike,
     start: npt.ArrayLike,
     mode: BeamMode = "polychromatic",
+    *,
+    mineral_g_cm2: npt.ArrayLike = 0.0,
 ) -> Solution:
-    """Lean tissue where the fat is known and there is no bone: one unknown, for pixels that hold no more.
+    """Lean tissue where fat and bone mineral are known: one unknown, for pixels that hold no more.
 
-    Parameters are those of :func:`solve_under_bone`.
+    Parameters are those of :func:`solve_under_bone`; there is no bone unless its mineral is given.
     """
     observed = np.ascontiguousarray(attenuation, dtype=np.float64)
     densities = np.zeros((len(observed), len(COMPONENTS)))
     densities[:, FAT] = fat_g_cm2
+    densities[:, MINERAL] = mineral_g_cm2
     densities[:, LEAN] = np.maximum(np.asarray(start, dtype=np.float64) - densities[:, FAT], 0.5)
     return _solve(observed, densities, LEAN, LEAN, mode)
 

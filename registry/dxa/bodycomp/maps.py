@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation, label
 from registry.dxa.bodycomp.baseline import BaselineSettings, estimate_baseline
 from registry.dxa.bodycomp.inversion import (
     FAT,
+    LEAN,
     MINERAL,
     solve_lean_alone,
     solve_soft_tissue,
@@ -28,8 +29,8 @@ BODY_NEPERS = 0.03
 SMALLEST_BODY_PIXELS = 300
 # Median of the chi-square distribution with four degrees of freedom: six channels less two unknowns.
 _CHI_SQUARE_MEDIAN = 3.3567
-# Where fat is known no better, or no photons are left at low energy, bone cannot be told from soft tissue.
-_STARVED_G_CM2 = 6.0
+# Where fat is known no better, or no channel of low energy is left, bone cannot be told from soft tissue.
+_STARVED_G_CM2 = 8.0
 # Fat and lean tissue may fall this many standard deviations below zero, and not count as impossible.
 _TOLERATED_SDS = 6.0
 _TOLERATED_G_CM2 = 0.5
@@ -49,7 +50,7 @@ class CompositionMaps:
     body, with_mineral
         Pixels of the body, and those of them in which mineral was solved for: bone and its surroundings.
     starved
-        Pixels with too few photons to tell bone from soft tissue: their mineral counts as none.
+        Pixels with too few photons to tell bone from soft tissue: their mineral is bridged from around them.
     impossible
         Pixels without a physical solution: the channels contradict each other or ask for less than nothing.
     photons
@@ -119,8 +120,8 @@ def composition_maps(
     )
     noise = np.where(usable, soft.error_factor_g_cm2 * np.sqrt(per_photon), np.inf)
     starved = ~usable | (noise > _STARVED_G_CM2)
-    total = np.where(starved, 0.0, soft.densities_g_cm2.sum(axis=1))
-    total = _fill(total, starved, body)
+    total = soft.densities_g_cm2.sum(axis=1)
+    total[starved] = _total_of_starved(channels[starved], total[~starved], mode)
 
     without_bone = np.where(starved, 0.0, soft.densities_g_cm2[:, FAT])
     soft_tissue = np.zeros((*body.shape, 2))
@@ -145,8 +146,13 @@ def composition_maps(
         bone = binary_dilation(probable)[body] & ~starved
     under = solve_under_bone(channels[bone], fat[bone], total[bone], mode)
     densities[bone] = under.densities_g_cm2
+    mineral = _image(np.nan_to_num(densities[:, MINERAL]), body)
     densities[starved] = solve_lean_alone(
-        channels[starved], fat[starved], total[starved], mode
+        channels[starved],
+        fat[starved],
+        total[starved],
+        mode,
+        mineral_g_cm2=bridge_mineral(mineral, _mask(starved, body), body)[body][starved],
     ).densities_g_cm2
     least = -(_TOLERATED_G_CM2 + _TOLERATED_SDS * np.where(starved, 0.0, noise))
     misfit_limit = 12.0 * _CHI_SQUARE_MEDIAN * max(per_photon, 1e-7)
@@ -167,6 +173,20 @@ def composition_maps(
     )
 
 
+def bridge_mineral(mineral: Array, missing: Mask, body: Mask) -> Array:
+    """Mineral of missing pixels, straight between the nearest known pixels of the body above and below.
+
+    What is too thick is the abdomen, and the bones there, the spine above all, run along the body. All maps
+    have the shape (rows, columns), mineral is in g/cm2; a column without a known pixel has none.
+    """
+    bridged = mineral.copy()
+    for column in np.flatnonzero(missing.any(axis=0)):
+        wanted = np.flatnonzero(missing[:, column])
+        known = np.flatnonzero(body[:, column] & ~missing[:, column])
+        bridged[wanted, column] = np.interp(wanted, known, mineral[known, column]) if known.size else 0.0
+    return bridged
+
+
 def _image(values: Array, body: Mask) -> Array:
     """Values of the body's pixels on the grid, zero elsewhere."""
     result = np.zeros(body.shape)
@@ -181,9 +201,13 @@ def _mask(flags: Mask, body: Mask) -> Mask:
     return result
 
 
-def _fill(values: Array, missing: Mask, body: Mask) -> Array:
-    """Give missing pixels the largest total of the scan: the beam was weakest there."""
-    if missing.any() and not missing.all():
-        values = values.copy()
-        values[missing] = values[~missing].max()
-    return values
+def _total_of_starved(channels: Array, others: Array, mode: BeamMode) -> Array:
+    """All tissue of pixels that miss channels: what the rest would show of lean tissue alone.
+
+    Elsewhere, and where nothing is left, the largest total of the scan: the beam was weakest there.
+    """
+    alone = solve_lean_alone(channels, 0.0, np.full(len(channels), 30.0), mode)
+    lean = alone.densities_g_cm2[:, LEAN]
+    left = np.isfinite(channels)
+    seen = left.any(axis=1) & ~left.all(axis=1) & alone.converged & (lean > 0.0)
+    return np.where(seen, lean, others.max() if others.size else 0.0)

@@ -32,7 +32,7 @@ FIRST_NUMBER: dict[Purpose, int] = {
     "regions_check": 16_000_000,
 }
 # Raise with every change of the analyser that alters its raw measures.
-ANALYSER_VERSION = 3
+ANALYSER_VERSION = 4
 
 
 @dataclass(frozen=True)

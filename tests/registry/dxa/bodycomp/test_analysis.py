@@ -7,7 +7,8 @@ from registry.contracts import InputError
 from registry.dxa.bodycomp import MEASURES, analyse, committed_calibration
 from registry.dxa.bodycomp.accuracy import clean_codes
 from registry.dxa.bodycomp.analysis import region_measures
-from registry.dxa.bodycomp.maps import composition_maps
+from registry.dxa.bodycomp.inversion import MINERAL
+from registry.dxa.bodycomp.maps import bridge_mineral, composition_maps
 from registry.dxa.bodycomp.outline import ARM_LEFT, ARM_RIGHT, HEAD, LEG_LEFT, LEG_RIGHT, OUTSIDE
 from registry.dxa.cohort.truth import composition_measures
 from registry.dxa.imaging.channels import MAXIMUM_CODE
@@ -104,6 +105,33 @@ def test_a_good_scan_carries_no_flag(codes):
     flags = [scan.flags for scan in analyse(codes).scans]
     assert frozenset() in flags
     assert not any(found & {"no_body", "implausible", "outside_field"} for found in flags)
+
+
+def test_mineral_is_bridged_along_the_body_where_nothing_tells_of_it():
+    mineral = np.zeros((9, 5))
+    mineral[:, 2] = np.linspace(1.0, 1.8, 9)
+    body = np.ones(mineral.shape, dtype=bool)
+    body[:, 4] = False
+    missing = np.zeros_like(body)
+    missing[3:6, 1:4] = True
+    broken = np.where(missing, -7.0, mineral)
+    np.testing.assert_allclose(bridge_mineral(broken, missing, body), mineral, atol=1e-12)
+    assert not bridge_mineral(broken, body, body)[body].any()
+
+
+def test_a_spine_that_no_low_energy_reaches_keeps_its_mineral(visits):
+    visit = visits[0]
+    density = visit.composition.densities_g_cm2
+    # The middle of the densest vertebra in the abdomen.
+    abdomen = density[60:75, 45:65, MINERAL]
+    row, column = np.add(np.unravel_index(np.argmax(abdomen), abdomen.shape), (60, 45))
+    codes = visit.scan.codes.copy()
+    whole = analyse([codes]).scans[0].measures["total_bmc_kg"]
+    codes[row - 1 : row + 2, column - 1 : column + 2, 1::2] = MAXIMUM_CODE
+    scan = analyse([codes]).scans[0]
+    assert scan.maps.starved.sum() >= 9
+    lost_kg = float(density[scan.maps.starved, MINERAL].sum()) * GRID.pixel_area_cm2 / 1000.0
+    assert abs(scan.measures["total_bmc_kg"] - whole) < 0.5 * lost_kg
 
 
 def test_flags_tell_what_is_wrong(codes):

@@ -46,6 +46,13 @@ def test_one_unknown_is_enough_where_fat_is_known_and_there_is_no_bone():
     np.testing.assert_allclose(found.densities_g_cm2, [[4.0, 17.0, 0.0]], atol=1e-6)
 
 
+def test_lean_tissue_is_found_beside_mineral_that_is_known():
+    attenuation = Scanner().attenuation([[4.0, 17.0, 1.2]])
+    attenuation[0, 1::2] = np.inf
+    found = solve_lean_alone(attenuation, [4.0], [10.0], mineral_g_cm2=[1.2])
+    np.testing.assert_allclose(found.densities_g_cm2, [[4.0, 17.0, 1.2]], atol=1e-6)
+
+
 def test_monochromatic_beams_follow_from_two_linear_equations():
     tables = attenuation_tables("monochromatic")
     matrix = np.stack([tables[name].mass_attenuation_cm2_g[:2, 0] for name in ("hi", "lo")])

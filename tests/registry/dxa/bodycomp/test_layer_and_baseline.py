@@ -99,6 +99,58 @@ def test_fat_under_a_bone_is_that_of_the_layer_around_it():
     assert (estimate.free_of_bone[70:80][beside] > 0.3).mean() > 0.9
 
 
+def two_cylinders(radius, apart):
+    """Fat and thickness of two cylinders side by side, whose layers have 0.5 and 2.5 cm."""
+    fat, thickness = np.zeros(GRID.shape), np.zeros(GRID.shape)
+    for side, layer in ((-1, 0.5), (1, 2.5)):
+        squared = (GRID.column_centres_cm() + side * apart) ** 2
+        chord = 2 * np.sqrt(np.maximum(radius**2 - squared, 0.0))
+        inner = 2 * np.sqrt(np.maximum((radius - layer) ** 2 - squared, 0.0))
+        thickness = np.maximum(thickness, np.tile(chord, (GRID.rows, 1)))
+        fat = np.where(thickness == chord, LIPID_DENSITY_G_CM3 * (chord - inner), fat)
+    thickness[:20] = thickness[-20:] = 0.0
+    return np.where(thickness > 0, fat, 0.0), thickness
+
+
+def test_the_layer_bends_where_two_parts_of_the_body_meet():
+    fat, thickness = two_cylinders(radius=6.0, apart=5.5)
+    body = thickness > 0
+    thin, thick = ((np.abs(GRID.column_centres_cm() - side * 5.5) < 1.5) & body for side in (1, -1))
+    # Bones along both, with soft tissue on either side.
+    apparent = fat - 17.5 * np.where(thin | thick, 0.8, 0.0)
+    errors = []
+    for crease in (BaselineSettings().crease_g_cm2, 1e9):
+        estimate = estimate_baseline(
+            apparent,
+            TISSUE_DENSITY_G_CM3 * thickness,
+            np.full(fat.shape, 0.05),
+            body,
+            body,
+            settings=BaselineSettings(crease_g_cm2=crease),
+        )
+        wrong = np.abs(estimate.fat_g_cm2 - fat)[60:90]
+        errors.append([wrong[under[60:90]].mean() for under in (thin, thick)])
+    bending, stiff = errors
+    assert max(bending) < 0.3
+    assert max(stiff) > 2 * max(bending)
+
+
+def test_an_abdomen_holds_more_fat_than_any_skin():
+    half_width = 25.0
+    thickness = np.tile(
+        32.0 * np.sqrt(np.maximum(1.0 - (GRID.column_centres_cm() / half_width) ** 2, 0)), (150, 1)
+    )
+    thickness[:20] = thickness[-20:] = 0.0
+    body = thickness > 0
+    fat = np.minimum(LIPID_DENSITY_G_CM3 * 20.0, 0.7 * TISSUE_DENSITY_G_CM3 * thickness)
+    mineral = np.where((np.abs(GRID.column_centres_cm()) < 2.0) & body, 1.0, 0.0)
+    estimate = estimate_baseline(
+        fat - 17.5 * mineral, TISSUE_DENSITY_G_CM3 * thickness, np.full(fat.shape, 0.3), body, body
+    )
+    under = mineral[65:85] > 0
+    np.testing.assert_allclose(estimate.fat_g_cm2[65:85][under], fat[65:85][under], rtol=0.05)
+
+
 def test_without_bone_the_estimate_follows_the_fat():
     thickness = cylinder(8.0)
     body = thickness > 0

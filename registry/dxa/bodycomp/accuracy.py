@@ -181,7 +181,7 @@ def agreement(measured: Array, true: Array, measure: str, condition: str, group:
     )
 
 
-def noise_cv_percent(count: int = 5, repeats: int = 8, photons: float = 3e6) -> dict[str, float]:
+def noise_cv_percent(count: int = 20, repeats: int = 8, photons: float = 3e6) -> dict[str, float]:
     """Coefficient of variation that noise alone causes, in percent, root mean square over subjects.
 
     Body, position and regions are held; the estimate under bone is made anew in every scan.

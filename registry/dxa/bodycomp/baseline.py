@@ -48,10 +48,15 @@ class BaselineSettings:
     first_below_weight
         Weight of pixels below the layer in the first rounds, before there are probabilities.
     below_weight
-        Factor of that weight in later rounds. Less than one, because bone too fine to be told from soft
-        tissue (between ribs, beside every bone) draws the layer down and nothing draws it up.
+        Factor of that weight in later rounds where there is no noise. Less than one, because bone too fine to
+        be told from soft tissue (between ribs, beside every bone) draws the layer down and nothing draws it
+        up. Noise draws to both sides: the more of the scatter is noise, the nearer to one is the factor.
     outlier_sds
         Where a pixel that lies above the layer begins to lose weight.
+    usual_cm_per_g_cm2, usual_weight
+        Thickness of a layer per areal density of tissue that is assumed where nothing else is known, and the
+        weight of that, below a thousandth of a pixel's that is free of bone. Skull and hands have hardly such
+        a pixel: without it their layer drifts from one scan's noise to the next.
     first_rounds, coarse_rounds, rounds, sweeps, relaxation
         Rounds with fixed asymmetric weights, all rounds on every second pixel, rounds on all pixels, sweeps
         in each, and the factor by which a sweep goes beyond the solution of a line.
@@ -60,15 +65,17 @@ class BaselineSettings:
     roughness_rows: float = 80.0
     roughness_columns: float = 80.0
     layer_unit_cm: float = 1.0
-    crease_g_cm2: float = 0.2
-    scatter_g_cm2: float = 0.2
+    crease_g_cm2: float = 0.25
+    scatter_g_cm2: float = 0.3
     scatter_share: float = 0.03
     deficit_g_cm2: float = 2.0
     first_below_weight: float = 0.03
-    below_weight: float = 0.5
+    below_weight: float = 0.4
     outlier_sds: float = 3.0
+    usual_cm_per_g_cm2: float = 0.06
+    usual_weight: float = 0.05
     first_rounds: int = 4
-    coarse_rounds: int = 12
+    coarse_rounds: int = 24
     rounds: int = 7
     sweeps: int = 10
     relaxation: float = 1.9
@@ -211,6 +218,8 @@ def _rounds(
         settings.first_below_weight,
         settings.below_weight,
         settings.outlier_sds,
+        settings.usual_cm_per_g_cm2,
+        settings.usual_weight,
         first_rounds,
         rounds,
         settings.sweeps,
@@ -252,8 +261,8 @@ def _probability_free(excess, sd, deficit, bone_share):  # type: ignore[no-untyp
 @njit(cache=True, error_model="numpy")
 def _estimate(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
     apparent, noise, total, usable, body, table, stiff_rows, stiff_columns, start, levels, unit, scatter,
-    scatter_share, deficit, first_below_weight, below_weight, outlier, first_rounds, rounds, sweeps,
-    relaxation,
+    scatter_share, deficit, first_below_weight, below_weight, outlier, usual_cm, usual_weight, first_rounds,
+    rounds, sweeps, relaxation,
 ):  # fmt: skip
     rows, columns = apparent.shape
     smooth = start.copy()
@@ -286,7 +295,8 @@ def _estimate(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
                     free[i, j] = _probability_free(excess, sd, deficit, bone_share)
                     bone_sum += 1.0 - free[i, j]
                     counted += 1
-                    w = below_weight * free[i, j]
+                    noisy = noise[i, j] ** 2 / variance
+                    w = (below_weight + (1.0 - below_weight) * noisy) * free[i, j]
                     if excess > 0.0:
                         w = min(1.0, outlier * sd / excess)
                 elif turn > 0 and excess < 0.0:
@@ -295,8 +305,10 @@ def _estimate(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0917
                     w = 0.0
                 elif modelled > _ALL_ADIPOSE * total[i, j]:
                     w *= 0.02
-                weight[i, j] = max(w, _SMALLEST_WEIGHT) * slope * slope / variance
-                wanted[i, j] = smooth[i, j] + excess / slope
+                seen = max(w, _SMALLEST_WEIGHT) * slope * slope / variance
+                weight[i, j] = seen + usual_weight
+                usual = math.log1p(usual_cm * total[i, j] / unit)
+                wanted[i, j] = (seen * (smooth[i, j] + excess / slope) + usual_weight * usual) / weight[i, j]
         if turn == rounds:
             break
         if counted > 0:

@@ -331,7 +331,7 @@ def replace_if_exact(output: Path, write: Callable[[Path], None], error_mm: Call
 def require_exact(error_mm: float) -> None:
     """End with an error where bodies are too far from the model's own."""
     if not error_mm <= LARGEST_ERROR_MM:  # nor where the error is no number
-        sys.exit(f"an error of {error_mm:.3f} mm: raise --rank or --asymmetric-rank")
+        sys.exit(f"an error above {LARGEST_ERROR_MM:g} mm: raise --rank or --asymmetric-rank")
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ from harness.executors.simulated import SimulatedExecutor
 from harness.outlook import look_ahead
 from harness.plan import Trial
 from harness.policy import Outcome, Policy
-from harness.price import Cluster, parse_cluster, price_of
+from harness.price.price import Cluster, parse_cluster, price_of
+from harness.price.timings import FILE, Timing, kind_of, read_timings, record_timing
+from harness.price.work import work_of
 from harness.specs import TrialSpec
-from harness.timings import FILE, Timing, kind_of, read_timings, record_timing
-from harness.work import work_of
 from registry.contracts import InputError
 from tests.harness.digits_run import digits_request, run_inline
 from tests.harness.toys import toy_plan, toy_task

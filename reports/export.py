@@ -191,7 +191,7 @@ def value_rows(run: Run, comparison: Comparison, table: Table) -> Iterator[Mappi
     """Every cell of a table with the fields of `VALUES`."""
     for statistic in table.statistics:
         for line in statistic.lines:
-            for column in comparison.columns:
+            for column in comparison.shown_in(table):
                 cell = line.cells[column.key]
                 yield {
                     **_place(run, comparison, table, statistic),

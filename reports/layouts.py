@@ -71,7 +71,13 @@ class LayoutResults:
                 if sample is not None and shows_people and not column.baseline
             ),
             changes,
+            self._absent(),
         )
+
+    def _absent(self) -> tuple[str, ...]:
+        if not self.layout.get("measured_by"):
+            return ()
+        return tuple(one.key for one in self.columns if one.baseline and one not in self.present)
 
     def statistic(self, name: str) -> StatisticTable:
         """The lines and contrasts of one statistic."""

@@ -1,6 +1,8 @@
 """`harness bodycomp analyse`: what it prints, draws and writes, and what it refuses before any work."""
 
 import io
+import runpy
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -121,6 +123,20 @@ def test_what_cannot_be_written_is_refused_before_any_work(codes, tmp_path):
 
 def test_every_flag_is_explained():
     assert [line.split(" (")[0] for line in explained(FLAGS)] == list(FLAGS)
+
+
+def test_the_picture_of_the_documentation_can_be_drawn_anew(tmp_path):
+    root = Path(__file__).parents[4]
+    script = runpy.run_path(str(root / "scripts" / "draw_analysed_scan.py"))
+    script["draw"](tmp_path / "drawn.png")
+    drawn, shown = (Image.open(path) for path in (tmp_path / "drawn.png", script["PATH"]))
+    assert (
+        script["PATH"].relative_to(root / "docs").as_posix()
+        in (root / "docs" / "body-composition.md").read_text()
+    )
+    assert drawn.size == shown.size
+    assert drawn.text == shown.text
+    assert "SIMULATED" in shown.text["Description"]
 
 
 def pixels_near(image, colour, reach=6):

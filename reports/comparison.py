@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.intervals import Estimate
-from reports.limits import Agreement
-from reports.ranking import PairVariance, Rank
-from reports.tests_ import Difference
+from reports.statistics.intervals import Estimate
+from reports.statistics.limits import Agreement
+from reports.statistics.ranking import PairVariance, Rank
+from reports.statistics.tests import Difference
 
 #: Statistics in the unit of their rows; the others are pure numbers.
 WITH_UNIT = frozenset({"rmse", "mae", "bias", "mean"})

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from reports.analyses import NEEDS
-from reports.bootstrap import PATIENT_DRAWS
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.contents import Contents
 from reports.frame import Run
-from reports.intervals import LEVEL
-from reports.tests_ import ALPHA, POWER
+from reports.statistics.bootstrap import PATIENT_DRAWS
+from reports.statistics.intervals import LEVEL
+from reports.statistics.tests import ALPHA, POWER
 
 SCHEMA = 1
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from reports.bootstrap import DRAWS
 from reports.diff.configuration import changes, configuration_of, environment_of
 from reports.diff.findings import OUTCOMES, CostChange, Failure, MetricChange, RunDiff
 from reports.diff.outcomes import outcomes
 from reports.frame import Run, read_run
 from reports.joined import joined, labels_of
+from reports.statistics.bootstrap import DRAWS
 
 
 def diff(before: Path, after: Path, draws: int = DRAWS) -> RunDiff:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.intervals import Estimate
-from reports.tests_ import Difference
+from reports.statistics.intervals import Estimate
+from reports.statistics.tests import Difference
 
 Outcome = Literal[
     "regression", "lost", "improvement", "equivalent", "within noise", "unchanged", "not judged", "new"

@@ -10,11 +10,11 @@ from reports.diff.findings import MetricChange, Outcome
 from reports.endpoint import endpoint_of
 from reports.errors import RecordsError
 from reports.frame import Run
-from reports.intervals import estimate
 from reports.layouts import LayoutResults
 from reports.sample import PURE_NUMBERS, build_sample, final_trials, readable
+from reports.statistics.intervals import estimate
+from reports.statistics.tests import ALPHA, Difference, judge
 from reports.tables import PROTOCOLS
-from reports.tests_ import ALPHA, Difference, judge
 
 
 def outcomes(first: Run, second: Run, both: Run, draws: int) -> tuple[list[MetricChange], list[MetricChange]]:

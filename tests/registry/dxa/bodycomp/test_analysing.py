@@ -12,6 +12,7 @@ from PIL import Image
 
 from registry.contracts import InputError
 from registry.dxa.bodycomp import FLAGS, MEASURES, analyse, committed_calibration, picture
+from registry.dxa.bodycomp.analysing import Batch, analyse_all
 from registry.dxa.bodycomp.commands import bodycomp
 from registry.dxa.bodycomp.scan_files import read_scans
 from registry.dxa.bodycomp.wording import explained
@@ -119,6 +120,15 @@ def test_what_cannot_be_written_is_refused_before_any_work(codes, tmp_path):
         assert "Total" not in refused.output
     unwritable = run(*common, "--output", tmp_path / "file" / "table.csv")
     assert "cannot be written" in str(unwritable.exception)
+
+
+def test_an_id_that_is_a_path_leads_no_picture_out_of_its_folder(blank, tmp_path):
+    batch = Batch(["../outside", "inside"], [blank, blank], committed_calibration(), simulated=True)
+    told = []
+    analyse_all(batch, say=told.append, plot=tmp_path / "plots")
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["inside.png", "scan-00001.png"]
+    assert "../outside" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["plots"]
 
 
 def test_every_flag_is_explained():

@@ -16,12 +16,12 @@ from harness.journal import Journal, read_journal
 from harness.outlook import trial_states
 from harness.plan import Plan, make_plan
 from harness.policy import Outcome, Policy
-from harness.price import price_of
+from harness.price.price import price_of
+from harness.price.timings import Timing
+from harness.price.work import work_of
 from harness.recovery import problem_in
 from harness.results import RunFolder, result_files, table
 from harness.suite import Suite
-from harness.timings import Timing
-from harness.work import work_of
 from registry.catalog import Catalogue
 from tests.harness.toys import toy_catalogue, toy_plan, toy_strategy, toy_suite, toy_task
 

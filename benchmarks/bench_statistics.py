@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.agreement import PatientSums, own_sums, shared_sums
-from reports.bootstrap import CrossedBootstrap
-from reports.intervals import estimate
-from reports.resampled import Replicates
+from reports.statistics.agreement import PatientSums, own_sums, shared_sums
+from reports.statistics.bootstrap import CrossedBootstrap
+from reports.statistics.intervals import estimate
+from reports.statistics.resampled import Replicates
 
 ARMS, SEEDS, PATIENTS, ROWS = 3, 5, 111, 15
 DRAWS = 50_000

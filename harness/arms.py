@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from harness.axes import Ablation
 from harness.suite import Suite
+from harness.suite.axes import Ablation
 from registry.ablation import Changes, Design, DesignKind, design_of
 from registry.catalog import Catalogue, unknown_name
 from registry.contracts import InputError, Space, Strategy, StrategyCard

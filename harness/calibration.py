@@ -20,11 +20,11 @@ from harness.journal import read_journal
 from harness.measure import processor_name
 from harness.plan import Plan, Trial
 from harness.policy import Policy
+from harness.price.timings import kind_of, read_timings, record_timing
 from harness.recovery import policy_as_it_stands
 from harness.request import Request
 from harness.results import RunFolder
 from harness.run import Prepared, prepare
-from harness.timings import kind_of, read_timings, record_timing
 from harness.trial import make_payload
 from harness.trial.attempt import Attempt
 from harness.trial.produced import Produced

@@ -14,15 +14,15 @@ from harness.measure import processor_name
 from harness.openings import Openings, openings_of
 from harness.plan import Plan, Trial
 from harness.policy import Policy
-from harness.price import Cluster, Price, price_of, this_machine
+from harness.price.price import Cluster, Price, price_of, this_machine
+from harness.price.throughput import Estimate, Throughput, estimate
+from harness.price.timings import read_timings
+from harness.price.work import work_of
 from harness.recovery import policy_as_it_stands
 from harness.request import Request
 from harness.results import RunFolder
 from harness.run import prepare
 from harness.specs import Stage
-from harness.throughput import Estimate, Throughput, estimate
-from harness.timings import read_timings
-from harness.work import work_of
 from registry.contracts import InputError
 
 TrialState = Literal["done", "cached", "to run", "blocked"]

@@ -59,8 +59,8 @@ def keep_report(run_folder: Path, folder: Path, written: Mapping[str, str | None
     RecordsError
         If a record is missing or contradicts another one, or `folder` holds something else.
     """
-    from reports.bootstrap import DRAWS  # noqa: PLC0415
     from reports.contents import read_contents  # noqa: PLC0415
     from reports.kept import keep  # noqa: PLC0415
+    from reports.statistics.bootstrap import DRAWS  # noqa: PLC0415
 
     return keep(read_contents(Path(run_folder), DRAWS), Path(folder), written)

@@ -11,8 +11,8 @@ import polars as pl
 
 from reports.comparison import Column, Comparison, Contrast
 from reports.frame import Run
-from reports.intervals import Estimate
-from reports.tests_ import ALPHA, Difference
+from reports.statistics.intervals import Estimate
+from reports.statistics.tests import ALPHA, Difference
 
 #: Below this many patients a standard error from resamples is itself too uncertain to rely on.
 FEW_PATIENTS = 20

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from reports.bootstrap import DRAWS
 from reports.budgets import budgets_csv
 from reports.contents import Contents, read_contents
 from reports.drawings import pdf, standalone
@@ -22,6 +21,7 @@ from reports.export import (
 from reports.latex import document, table_latex
 from reports.markdown import markdown
 from reports.page import render
+from reports.statistics.bootstrap import DRAWS
 
 DEFAULT = ("csv", "latex", "json", "html")
 

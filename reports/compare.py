@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.bootstrap import DRAWS
 from reports.build import write_report
 from reports.contents import contents_of
 from reports.errors import RecordsError
 from reports.frame import Run, read_run
 from reports.joined import joined, labels_of, refuse_unlike
+from reports.statistics.bootstrap import DRAWS
 
 #: What should be the same for arms of different runs to be compared fairly.
 CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {

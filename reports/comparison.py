@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.intervals import Estimate
-from reports.limits import Agreement
-from reports.ranking import PairVariance, Rank
-from reports.tests_ import Difference
+from reports.statistics.intervals import Estimate
+from reports.statistics.limits import Agreement
+from reports.statistics.ranking import PairVariance, Rank
+from reports.statistics.tests import Difference
 
 #: Statistics in the unit of their rows; the others are pure numbers.
 WITH_UNIT = frozenset({"rmse", "mae", "bias", "mean"})
@@ -133,7 +133,8 @@ class ArmAgreement:
 class Table:
     """A layout with its numbers; `agreement` of arms, where the table shows predictions.
 
-    `least_significant_changes` by row key, as the layout declares them.
+    `least_significant_changes` by row key, as the layout declares them. `absent` are baselines of which other
+    software, which measured the rows, was given nothing: they have no column.
     """
 
     key: str
@@ -145,6 +146,7 @@ class Table:
     statistics: tuple[StatisticTable, ...]
     agreement: tuple[ArmAgreement, ...]
     least_significant_changes: Mapping[str, float]
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,3 +174,7 @@ class Comparison:
     variances: tuple[PairVariance, ...]
     tables: tuple[Table, ...]
     doubt: float | None = None
+
+    def shown_in(self, table: Table) -> tuple[Column, ...]:
+        """The columns of one of its tables."""
+        return tuple(column for column in self.columns if column.key not in table.absent)

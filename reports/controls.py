@@ -9,9 +9,9 @@ from typing import Any
 from reports.comparison import Comparison
 from reports.endpoint import Endpoint, endpoint_of
 from reports.frame import Run
-from reports.intervals import Estimate, estimate
 from reports.sample import final_trials
-from reports.tests_ import ALPHA, Difference, judge
+from reports.statistics.intervals import Estimate, estimate
+from reports.statistics.tests import ALPHA, Difference, judge
 
 #: What each kind of control should show.
 EXPECTATIONS: Mapping[str, str] = {

@@ -10,8 +10,8 @@ import polars as pl
 
 from reports.comparison import Comparison
 from reports.frame import Run
-from reports.intervals import Estimate
 from reports.sample import final_trials
+from reports.statistics.intervals import Estimate
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.agreement import PatientSums
-from reports.arrays import Array
-from reports.bootstrap import CrossedBootstrap
-from reports.flips import patient_losses
 from reports.pairs import pairing_words
-from reports.resampled import Replicates, Resampled, combined
 from reports.sample import Sample, replicates, shared_seeds
+from reports.statistics.agreement import PatientSums
+from reports.statistics.arrays import Array
+from reports.statistics.bootstrap import CrossedBootstrap
+from reports.statistics.flips import patient_losses
+from reports.statistics.resampled import Replicates, Resampled, combined
 
 
 class Crossed:
@@ -25,7 +25,7 @@ class Crossed:
     pairs
         Entries that are compared: these are paired by the seeds that both have.
     statistics
-        Names that `reports.agreement.statistic` knows.
+        Names that `reports.statistics.agreement.statistic` knows.
     draws
         Number of resamples.
     """

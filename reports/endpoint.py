@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from reports.arrays import Array
-from reports.bootstrap import jackknife
 from reports.crossed import Crossed
 from reports.frame import Run
 from reports.layouts import endpoint_margin, endpoint_rows, holds_endpoint
 from reports.pairs import SEED_WORDS
-from reports.resampled import Replicates, Resampled
 from reports.sample import Sample, build_sample
+from reports.statistics.arrays import Array
+from reports.statistics.bootstrap import jackknife
+from reports.statistics.resampled import Replicates, Resampled
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from reports.analyses import NEEDS
-from reports.bootstrap import PATIENT_DRAWS
 from reports.comparison import Comparison, StatisticTable, Table
 from reports.contents import Contents
 from reports.frame import Run
-from reports.intervals import LEVEL
-from reports.tests_ import ALPHA, POWER
+from reports.statistics.bootstrap import PATIENT_DRAWS
+from reports.statistics.intervals import LEVEL
+from reports.statistics.tests import ALPHA, POWER
 
 SCHEMA = 1
 
@@ -191,7 +191,7 @@ def value_rows(run: Run, comparison: Comparison, table: Table) -> Iterator[Mappi
     """Every cell of a table with the fields of `VALUES`."""
     for statistic in table.statistics:
         for line in statistic.lines:
-            for column in comparison.columns:
+            for column in comparison.shown_in(table):
                 cell = line.cells[column.key]
                 yield {
                     **_place(run, comparison, table, statistic),

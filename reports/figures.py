@@ -12,9 +12,9 @@ from reports.answer import digits, interval, number
 from reports.charts import Mark, Row, interval_chart, scatter_chart
 from reports.comparison import WITH_UNIT, ArmAgreement, Column, Comparison, Contrast, Line, StatisticTable
 from reports.heat import heat_map
-from reports.intervals import Estimate
-from reports.limits import Agreement, deming_line
 from reports.multiples import Rule, Trace, panel
+from reports.statistics.intervals import Estimate
+from reports.statistics.limits import Agreement, deming_line
 from reports.svg import INK, MUTED, Style
 from reports.tuning import TaskTuning
 

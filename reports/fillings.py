@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from reports.arrays import Array
 from reports.comparison import Comparison, StatisticTable
 from reports.frame import Run
-from reports.intervals import LEVEL
 from reports.layouts import LayoutResults, holds_endpoint
 from reports.sample import Sample, build_sample, entries_of, final_trials, valid_everywhere
+from reports.statistics.arrays import Array
+from reports.statistics.intervals import LEVEL
 
 Flags = NDArray[np.bool_]
 

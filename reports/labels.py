@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from reports.arrays import Array
 from reports.comparison import Comparison, Contrast
 from reports.endpoint import Endpoint, endpoint_of, resampled_words
 from reports.frame import Run
-from reports.intervals import Estimate, estimate
 from reports.sample import every_final_trial
-from reports.tests_ import judge
+from reports.statistics.arrays import Array
+from reports.statistics.intervals import Estimate, estimate
+from reports.statistics.tests import judge
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def document(run: Run, names: Sequence[str]) -> str:
 
 
 def _latex(run: Run, comparison: Comparison, table: Table, statistic: StatisticTable) -> str:
-    columns = comparison.columns
+    columns = comparison.shown_in(table)
     heads = [latex(column.title) + _seeds(column) for column in columns]
     heads += [rf"\textit{{{latex(readable(arm))}}}" for arm in statistic.published_only]
     body: list[str] = []

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from reports.arrays import Array
-from reports.bca import bca
 from reports.comparison import Column, Contrast, Line, StatisticTable, Table
 from reports.crossed import Crossed
-from reports.flips import flip_tests
 from reports.frame import Run
-from reports.intervals import Estimate, estimate
 from reports.margins import margin_of
 from reports.pairs import pairs_of
 from reports.persons import arm_agreement
-from reports.ranking import PairVariance, Rank, doubt, ranks, variance_parts
 from reports.sample import Sample
-from reports.tests_ import Companions, Correction, Difference, judge
+from reports.statistics.arrays import Array
+from reports.statistics.bca import bca
+from reports.statistics.flips import flip_tests
+from reports.statistics.intervals import Estimate, estimate
+from reports.statistics.ranking import PairVariance, Rank, doubt, ranks, variance_parts
+from reports.statistics.tests import Companions, Correction, Difference, judge
 
 
 class LayoutResults:
@@ -71,7 +71,13 @@ class LayoutResults:
                 if sample is not None and shows_people and not column.baseline
             ),
             changes,
+            self._absent(),
         )
+
+    def _absent(self) -> tuple[str, ...]:
+        if not self.layout.get("measured_by"):
+            return ()
+        return tuple(one.key for one in self.columns if one.baseline and one not in self.present)
 
     def statistic(self, name: str) -> StatisticTable:
         """The lines and contrasts of one statistic."""

@@ -101,9 +101,8 @@ def _table(comparison: Comparison, table: Table, statistic: StatisticTable, simu
     mark = " (simulated data)" if simulated else ""
     yield f"\n### {plain(table.title)}: {plain(statistic.label)}{mark}"
     yield f"\nMean over seeds with 95 % interval; published values in italics. {plain(table.convention)}\n"
-    heads = [
-        plain(column.title) + (" (baseline)" if column.baseline else "") for column in comparison.columns
-    ]
+    columns = comparison.shown_in(table)
+    heads = [plain(column.title) + (" (baseline)" if column.baseline else "") for column in columns]
     heads += [f"*{plain(readable(arm))}* (published)" for arm in statistic.published_only]
     yield _row(["", *heads, "n"])
     yield _row(["---", *("---:" for _ in heads), "---:"])
@@ -111,7 +110,7 @@ def _table(comparison: Comparison, table: Table, statistic: StatisticTable, simu
     for line in statistic.lines:
         cells = [
             f"{_cell(line, column.key, column.missing)} {_printed(line.published.get(column.key))}".rstrip()
-            for column in comparison.columns
+            for column in columns
         ]
         cells += [_printed(line.published_elsewhere.get(arm)) for arm in statistic.published_only]
         for published in (*line.published.values(), *line.published_elsewhere.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.comparison import Column
-from reports.resampled import Replicates
+from reports.statistics.resampled import Replicates
 
 SEED_WORDS = {
     "pretraining": "pretraining seeds",

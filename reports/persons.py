@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from reports.arrays import Array
 from reports.comparison import ArmAgreement
-from reports.limits import agreement
 from reports.multiples import thinned
 from reports.sample import Sample
+from reports.statistics.arrays import Array
+from reports.statistics.limits import agreement
 
 #: Points in one panel; the statistics use everyone.
 PAIRS_SHOWN = 200

@@ -19,10 +19,10 @@ from scipy import special
 from reports.comparison import Comparison, Contrast
 from reports.endpoint import Endpoint, endpoint_of
 from reports.frame import Run
-from reports.intervals import LEVEL, Estimate
 from reports.pairs import pairs_of
 from reports.sample import every_final_trial
-from reports.tests_ import judge
+from reports.statistics.intervals import LEVEL, Estimate
+from reports.statistics.tests import judge
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from reports.agreement import PatientSums, own_sums, shared_sums
-from reports.arrays import Array
 from reports.errors import RecordsError
 from reports.frame import Run
-from reports.resampled import Kind, Replicates
+from reports.statistics.agreement import PatientSums, own_sums, shared_sums
+from reports.statistics.arrays import Array
+from reports.statistics.resampled import Kind, Replicates
 
 #: Pretraining seed, label draw and final seed of a trial.
 SeedKey = tuple[int | None, int | None, int | None]

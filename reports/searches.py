@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 from scipy import special
 
-from reports.arrays import Array
 from reports.frame import Run
+from reports.statistics.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from reports.answer import digits, interval, number
 from reports.charts import Mark, Row, interval_chart, strip_chart
 from reports.cost_quality import CostQuality
 from reports.figures import BASELINE_STYLE, STYLES, Figure
-from reports.intervals import Estimate
 from reports.labels import LabelEfficiency
 from reports.multiples import DASHES
 from reports.plane import Dot, Series, plane
 from reports.robustness import Robustness, Strip
+from reports.statistics.intervals import Estimate
 from reports.svg import Style
 
 Looks = Mapping[str, Style]

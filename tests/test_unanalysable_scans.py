@@ -143,4 +143,15 @@ def test_scans_that_could_not_be_analysed_are_counted_and_filled(tmp_path: Path)
         # the main table is of complete cases, and says how many scans it leaves out
         assert f"{failed} scan{'s' if failed > 1 else ''} left out" in page
         assert f"<h4>Scan reconstruction, matched = tuned: {shown['heading']}</h4>" in page
+    # baselines were analysed, but nothing of theirs was handed over: no column
+    twin = json.loads((run / "report.json").read_text())
+    absent = {
+        one["key"]: one["absent"]
+        for one in twin["comparisons"][0]["tables"]
+        if one["source"] == "predictions"
+    }
+    assert absent["composition"] == []
+    assert absent["measured.straight-line.composition"] == [
+        f"baseline:{name}" for name in ("mean", "pca_16", "pca_64", "pca")
+    ]
     assert f"could not measure 0, {unmeasured} and 0 of them" in page

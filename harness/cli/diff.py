@@ -27,7 +27,7 @@ def diff(run_a: Path, run_b: Path, output: Path | None) -> int:
       harness diff runs/released runs/candidate
     """
     from reports.diff import diff as compare  # noqa: PLC0415 - imports polars and scipy
-    from reports.diff_page import headline, write_diff  # noqa: PLC0415
+    from reports.diff.page import headline, write_diff  # noqa: PLC0415
 
     found = compare(run_a, run_b)
     page = write_diff(found, output or run_b)

@@ -16,9 +16,9 @@ from rich.table import Table
 from harness.cli.options import request_from, suite_options
 from harness.evidence import TaskEvidence, counted
 from harness.outlook import STATES, CellOutlook, Outlook, look_ahead
-from harness.price import Price, parse_cluster
+from harness.price.price import Price, parse_cluster
+from harness.price.throughput import Estimate, read_throughput
 from harness.progress import duration
-from harness.throughput import Estimate, read_throughput
 
 #: From so many cells on they are plain lines: drawing a table of 10,000 takes longer than planning it.
 MANY_CELLS = 500

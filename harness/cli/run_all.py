@@ -8,7 +8,7 @@ import click
 
 from harness.cli.execution import run_request
 from harness.cli.options import request_from, suite_options
-from harness.price import this_machine
+from harness.price.price import this_machine
 
 
 @click.command("run-all")

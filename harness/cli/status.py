@@ -11,7 +11,8 @@ from rich.console import Console
 
 from harness.cli import INCOMPLETE
 from harness.cli.plan import print_cells
-from harness.progress import duration, sign_text
+from harness.progress import duration
+from harness.progress.words import sign_text
 from harness.status import RunStatus, run_status
 
 #: What each activity means, and what to do about it.

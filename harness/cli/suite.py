@@ -11,7 +11,7 @@ from harness.cli.options import absolute_plugins
 from harness.difference import ABSENT, differences
 from harness.files import default_cache
 from harness.suite import load_suite
-from harness.toml import to_toml, toml_value
+from harness.suite.toml import to_toml, toml_value
 
 _PLUGINS = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE|MODULE", help="Register what it declares."
@@ -94,7 +94,7 @@ def fields() -> None:
     Example:
       harness suite fields
     """
-    from harness.fields import field_reference  # noqa: PLC0415
+    from harness.suite.fields import field_reference  # noqa: PLC0415
 
     click.echo(field_reference(), nl=False)
 
@@ -107,6 +107,6 @@ def schema() -> None:
     Example:
       harness suite schema > suite.schema.json
     """
-    from harness.schema import suite_schema  # noqa: PLC0415
+    from harness.suite.schema import suite_schema  # noqa: PLC0415
 
     click.echo(json.dumps(suite_schema(), indent=1, ensure_ascii=False))

@@ -10,7 +10,7 @@ from harness.conformance.finding import Finding, Findings
 from harness.conformance.laboratory import Laboratory, tiny_suite
 from harness.conformance.strategy import examine_strategy
 from harness.conformance.task import examine_task
-from harness.toml import to_toml
+from harness.suite.toml import to_toml
 from registry.catalog import Catalogue
 from registry.contracts import CohortProgress, InputError
 

@@ -12,9 +12,9 @@ from harness.plan.checks import check_domains, check_judgements
 from harness.plan.matrix import Matrix
 from harness.plan.naming import baseline_trial, final_trials, pretraining_trial, tuning_trial
 from harness.plan.plan import Plan
+from harness.plan.searched import probe_for, searched_arms
 from harness.plan.trials import Cell, Trial
 from harness.search.draws import SharedDraws
-from harness.search.pretraining import probe_for, searched_arms
 from harness.specs import PROTOCOLS
 from harness.suite import Suite
 from registry.catalog import Catalogue

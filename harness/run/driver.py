@@ -14,6 +14,7 @@ from harness.files import StorageError, utc_now
 from harness.journal import read_journal
 from harness.plan import Plan, Trial
 from harness.policy import Policy
+from harness.price.timings import record_timing
 from harness.progress import Display
 from harness.remote import RemoteRun
 from harness.resources import TrialResources
@@ -23,7 +24,6 @@ from harness.run.journaling import RunJournal
 from harness.run.payloads import Payloads
 from harness.run.preparation import Prepared
 from harness.run.resumption import Resumption
-from harness.timings import record_timing
 from harness.watchdog import killed_by_time_limit
 
 #: How long the driver waits for an event before it looks at the clock.

@@ -14,8 +14,8 @@ from reports.ablations.study import ArmRun, Study
 from reports.comparison import Comparison
 from reports.endpoint import endpoint_of
 from reports.frame import Run
-from reports.intervals import estimate
 from reports.sample import final_trials
+from reports.statistics.intervals import estimate
 
 
 def ablations(run: Run, comparison: Comparison, draws: int) -> list[Ablations]:

@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from reports.arrays import Array
+from reports.statistics.arrays import Array
 
 #: Factors and their values, as text.
 Changes = frozenset[tuple[str, str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reports.ablations.designs import trend_weights
 from reports.ablations.findings import Dose, DosePoint
 from reports.ablations.study import Study
-from reports.intervals import estimate
+from reports.statistics.intervals import estimate
 
 
 def doses(study: Study) -> tuple[Dose, ...]:

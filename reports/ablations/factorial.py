@@ -7,7 +7,7 @@ from dataclasses import replace
 from reports.ablations.designs import effect_weights, factorial_design, factors_of
 from reports.ablations.findings import Factorial, FactorialCell
 from reports.ablations.study import Row, Study
-from reports.intervals import estimate
+from reports.statistics.intervals import estimate
 
 
 def factorial(study: Study) -> Factorial | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.intervals import Estimate
-from reports.tests_ import Difference
+from reports.statistics.intervals import Estimate
+from reports.statistics.tests import Difference
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 from reports.ablations.designs import Changes, factors_of
 from reports.ablations.findings import Effect
 from reports.endpoint import Endpoint
-from reports.intervals import estimate
-from reports.tests_ import judge
+from reports.statistics.intervals import estimate
+from reports.statistics.tests import judge
 
 #: Weights by arm, factors, label and note of an effect.
 Row = tuple[Mapping[str, float], tuple[str, ...], str, str]

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from reports.ablations import Ablations, Effect
 from reports.answer import digits, interval, number, p_words
 from reports.pairs import SEED_WORDS
-from reports.ranking import advice
 from reports.sample import readable
+from reports.statistics.ranking import advice
 from reports.svg import symbol
 from reports.tuning import settings
 

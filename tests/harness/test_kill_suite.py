@@ -20,7 +20,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from harness.suite import load_suite
-from harness.toml import to_toml
+from harness.suite.toml import to_toml
 from tests.harness.digits_run import command, environment, journal, numbers
 from tests.harness.killed_writer import KINDS, MOMENTS
 from tests.harness.test_kill_and_resume import Killable

@@ -13,10 +13,10 @@ from harness.executors.simulated import SimulatedExecutor
 from harness.outlook import look_ahead
 from harness.plan import Trial
 from harness.policy import Outcome, Policy
-from harness.price import Cluster, parse_cluster, price_of
+from harness.price.price import Cluster, parse_cluster, price_of
+from harness.price.timings import FILE, Timing, kind_of, read_timings, record_timing
+from harness.price.work import work_of
 from harness.specs import TrialSpec
-from harness.timings import FILE, Timing, kind_of, read_timings, record_timing
-from harness.work import work_of
 from registry.contracts import InputError
 from tests.harness.digits_run import digits_request, run_inline
 from tests.harness.toys import toy_plan, toy_task
@@ -190,7 +190,7 @@ def test_a_long_trial_is_watched_for_a_moment(tmp_path: Path) -> None:
     by_label = dict(line.split(": ", 1) for line in said)
     words = by_label["pretrain slow seed 0"]
     assert words.endswith(" s (extrapolated)")
-    assert 9 < float(words.split()[0]) < 40  # 10 s are slept, the rest is a busy machine's
+    assert float(words.split()[0]) > 9  # 10 s are slept; how much more is the machine's affair
     assert by_label["pretrain broken seed 0"] == "not calibrated, it fails: RuntimeError: it breaks"
     assert by_label["tune slow / stroke seed 100"].startswith("not calibrated, there are no weights")
 

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from harness.executors.inline import InlineExecutor
-from harness.live import TerminalDisplay, cells_table
 from harness.policy import Outcome, Policy
 from harness.progress import PlainDisplay, duration, make_display
+from harness.progress.live import TerminalDisplay, cells_table
+from harness.progress.tally import Tally
 from harness.run import run_suite
-from harness.tally import Tally
 from tests.harness.digits_run import digits_request
 from tests.harness.toys import toy_plan, toy_strategy, toy_task
 

@@ -13,11 +13,11 @@ from harness.executors import WorkersUnavailableError
 from harness.executors.tune import TuneExecutor, ray_resources, slots_on
 from harness.plan import Plan
 from harness.policy import Policy
-from harness.price import Cluster, price_of
+from harness.price.price import Cluster, price_of
+from harness.price.timings import Timing
+from harness.price.work import work_of
 from harness.resources import Resources, TrialResources, bytes_of, parse_resources, size_text
 from harness.suite import parse_suite
-from harness.timings import Timing
-from harness.work import work_of
 from registry.contracts import InputError, ResourceRequest, strategy
 from tests.harness.toys import toy_plan, toy_strategy, toy_task
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.schema import suite_schema
 from harness.suite import load_suite
-from harness.toml import to_toml
+from harness.suite.schema import suite_schema
+from harness.suite.toml import to_toml
 from registry.catalog import suite_files
 from tests.harness.digits_run import PLUGIN, ROOT, SUITE, harness
 

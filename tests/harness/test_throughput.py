@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from harness.cli.plan import plan
 from harness.outlook import look_ahead
-from harness.throughput import read_throughput
+from harness.price.throughput import read_throughput
 from registry.contracts import InputError
 from tests.harness.digits_run import digits_request, run_inline
 

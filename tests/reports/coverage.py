@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reports.crossed import Crossed
-from reports.intervals import Estimate, estimate
 from reports.sample import Sample, SeedKey
-from reports.tests_ import ALPHA, judge, p_equivalence
+from reports.statistics.intervals import Estimate, estimate
+from reports.statistics.tests import ALPHA, judge, p_equivalence
 
 PATIENTS = 111
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from reports.agreement import NEEDS, PatientSums, own_sums, shared_sums, statistic
-from reports.bootstrap import jackknife
-from reports.limits import concordance
+from reports.statistics.agreement import NEEDS, PatientSums, own_sums, shared_sums, statistic
+from reports.statistics.bootstrap import jackknife
+from reports.statistics.limits import concordance
 
 
 def sums_of(targets: np.ndarray, predictions: np.ndarray, patients: np.ndarray) -> PatientSums:

@@ -12,7 +12,7 @@ import pytest
 from reports import build_report
 from reports.build import build
 from reports.diff import diff
-from reports.diff_page import write_diff
+from reports.diff.page import write_diff
 from tests.reports.records import NOISE, TITLES, Records
 
 pytestmark = pytest.mark.browser

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.agreement import PatientSums, own_sums, shared_sums
-from reports.bca import bca
-from reports.bootstrap import CrossedBootstrap
-from reports.flips import ENUMERATED_PEOPLE, flip_tests, patient_losses
-from reports.resampled import Replicates
+from reports.statistics.agreement import PatientSums, own_sums, shared_sums
+from reports.statistics.bca import bca
+from reports.statistics.bootstrap import CrossedBootstrap
+from reports.statistics.flips import ENUMERATED_PEOPLE, flip_tests, patient_losses
+from reports.statistics.resampled import Replicates
 
 ONE = Replicates("none", (0,), (0,))
 

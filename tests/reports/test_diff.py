@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from harness.cli.diff import diff as command
 from reports import RecordsError
-from reports.diff import diff, flattened
-from reports.diff_page import render_diff
+from reports.diff import diff
+from reports.diff.configuration import flattened
+from reports.diff.page import render_diff
 from tests.reports.records import NOISE, Records
 
 SIZES = {"patients": 40, "exhibits": False, "failures": False}

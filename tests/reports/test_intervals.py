@@ -10,11 +10,11 @@ from sklearn.metrics import r2_score
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from reports.agreement import PatientSums, own_sums, shared_sums
-from reports.bootstrap import CrossedBootstrap
-from reports.intervals import degrees_of_freedom, estimate, mean_squares
-from reports.resampled import Replicates, Resampled
-from reports.tests_ import p_value
+from reports.statistics.agreement import PatientSums, own_sums, shared_sums
+from reports.statistics.bootstrap import CrossedBootstrap
+from reports.statistics.intervals import degrees_of_freedom, estimate, mean_squares
+from reports.statistics.resampled import Replicates, Resampled
+from reports.statistics.tests import p_value
 from tests.reports.coverage import DESIGNS, PATIENTS, Design, covered, false_equivalences, false_findings
 
 NONE = Replicates("none", (0,), (0,))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import odr, stats
 from torchmetrics.functional.regression import concordance_corrcoef
 
-from reports.limits import (
+from reports.statistics.limits import (
     agreement,
     concordance,
     deming,

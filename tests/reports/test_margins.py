@@ -14,10 +14,10 @@ from statsmodels.stats.weightstats import ttost_paired
 from reports import RecordsError
 from reports.answer import answer
 from reports.frame import Run, read_run
-from reports.intervals import Estimate
 from reports.margins import margin_of
+from reports.statistics.intervals import Estimate
+from reports.statistics.tests import benjamini_hochberg, judge, p_equivalence, p_material
 from reports.tables import compare
-from reports.tests_ import benjamini_hochberg, judge, p_equivalence, p_material
 from tests.reports.records import Records
 
 Z = 1.959963984540054

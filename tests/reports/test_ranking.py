@@ -9,10 +9,10 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from reports.agreement import PatientSums
-from reports.bootstrap import CrossedBootstrap
-from reports.ranking import advice, ranks, variance_parts
-from reports.resampled import Replicates, Resampled
+from reports.statistics.agreement import PatientSums
+from reports.statistics.bootstrap import CrossedBootstrap
+from reports.statistics.ranking import advice, ranks, variance_parts
+from reports.statistics.resampled import Replicates, Resampled
 
 ONE = Replicates("none", (0,), (0,))
 

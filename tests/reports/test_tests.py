@@ -9,8 +9,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from reports.intervals import Estimate
-from reports.tests_ import holm, judge, minimum_detectable, p_value, verdict
+from reports.statistics.intervals import Estimate
+from reports.statistics.tests import holm, judge, minimum_detectable, p_value, verdict
 
 
 @settings(max_examples=15, deadline=None)

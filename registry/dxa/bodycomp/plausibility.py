@@ -17,9 +17,9 @@ from registry.dxa.bodycomp.worksheet import some
 
 Array = npt.NDArray[np.float64]
 
-#: The area of bone, BMC over BMD, is some 900 cm2 in a child of six and 2,800 in a large man. Masses in
+#: The area of bone, BMC over BMD, is some 900 cm2 in a child of six and 2,700 in a large man. Masses in
 #: pounds multiply it by 2.2.
-BONE_AREA_CM2 = (300.0, 3500.0)
+BONE_AREA_CM2 = (300.0, 3000.0)
 #: Median of what fat, lean mass and BMC lack to total mass, as a share: more is another quantity than asked.
 LARGEST_CLOSURE = 0.05
 #: From here on somebody should look; lean mass that holds the bone is off by the BMC, 2 to 4 %.

@@ -152,6 +152,18 @@ def measure_scans(scans: Scans, settings: DxaSettings, split: ScanSplit) -> Matr
     return np.array(rows).reshape(-1, len(MEASURES))
 
 
+def without_measures(settings: DxaSettings, split: ScanSplit, real: Scans) -> dict[str, str]:
+    """How many of the chosen real scans cannot be analysed, as a fact to show; nothing where all can.
+
+    They are no targets, so that no table of generated scans has a row for them.
+    """
+    chosen = chosen_scans(len(real), settings.analysed_scans)
+    missing = int((~np.isfinite(measure_scans(real[chosen], settings, split)).all(1)).sum())
+    if not missing:
+        return {}
+    return {"real scans without measures": f"{missing} of {len(chosen)}, judged under no arm"}
+
+
 def require_calibration(settings: DxaSettings, split: ScanSplit) -> None:
     """Refuse scans whose composition nothing can tell; raises as :func:`measure_scans` does."""
     _calibration(settings, split)

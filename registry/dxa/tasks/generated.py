@@ -65,7 +65,8 @@ BUILT_IN_ANALYSER_FOOTNOTE = (
 )
 _COMPOSITION_FOOTNOTES = (
     "A generated scan that cannot be analysed has no prediction; it is counted, and filled with the training "
-    "mean where a filling is shown. A real scan that cannot be analysed is judged under no arm.",
+    "mean where a filling is shown. A real scan that cannot be analysed is judged under no arm; the captions "
+    "of the example scans say how many are.",
     BUILT_IN_ANALYSER_FOOTNOTE,
     "The paper's measures come from clinical software operated by hand on 117 scans, one split and one seed, "
     "without an interval.",

@@ -33,6 +33,7 @@ from registry.dxa.tasks.composition import (
     measure_scans,
     require_calibration,
     truth_of,
+    without_measures,
 )
 from registry.dxa.tasks.generated import PRIMARY, composition_layouts, image_layouts
 from registry.dxa.tasks.linear import Matrix, mean_r2
@@ -143,7 +144,10 @@ class PseudoDxa(Task):
             split,
             real,
             lambda chosen: model.state.predict(vertices[chosen]),
-            facts={"meshes": f"{backend.name} {backend.version}"},
+            facts={
+                "meshes": f"{backend.name} {backend.version}",
+                **without_measures(DxaSettings(**context.settings), split, real),
+            },
         )
 
     def keep(self, context: TrialContext, model: FittedModel) -> Artifact:

@@ -22,7 +22,7 @@ from registry.contracts import (
 )
 from registry.dxa.settings import DxaSettings
 from registry.dxa.tasks import generated as generated_scans
-from registry.dxa.tasks.composition import require_calibration
+from registry.dxa.tasks.composition import require_calibration, without_measures
 from registry.dxa.tasks.generated import PRIMARY, composition_layouts, image_layouts
 from registry.dxa.tasks.image_metrics import nmae
 from registry.dxa.tasks.linear import PrincipalComponents
@@ -130,7 +130,10 @@ class Reconstruction(Task):
         """Figure 2: real scan, reconstruction, errors and R."""
         real = _load(context, split)
         return generated_scans.exhibits(
-            split, real, lambda chosen: _reconstruct(context, model.state, real[chosen])
+            split,
+            real,
+            lambda chosen: _reconstruct(context, model.state, real[chosen]),
+            facts=without_measures(DxaSettings(**context.settings), split, real),
         )
 
     def keep(self, context: TrialContext, model: FittedModel) -> Artifact:

@@ -14,9 +14,9 @@ from harness.decisions import tried
 from harness.executors.simulated import SimulatedExecutor
 from harness.outcome import Outcome
 from harness.policy import Policy
+from harness.price.work import work_of
 from harness.records import search_rows, selection_rows
 from harness.results import TABLES
-from harness.work import work_of
 from registry.contracts import InputError, Space, choice, loguniform, uniform
 from tests.harness.toys import run_to_end, toy_plan, toy_strategy, toy_task
 

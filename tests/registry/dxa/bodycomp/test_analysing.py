@@ -1,6 +1,8 @@
 """`harness bodycomp analyse`: what it prints, draws and writes, and what it refuses before any work."""
 
 import io
+import runpy
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,6 +12,7 @@ from PIL import Image
 
 from registry.contracts import InputError
 from registry.dxa.bodycomp import FLAGS, MEASURES, analyse, committed_calibration, picture
+from registry.dxa.bodycomp.analysing import Batch, analyse_all
 from registry.dxa.bodycomp.commands import bodycomp
 from registry.dxa.bodycomp.scan_files import read_scans
 from registry.dxa.bodycomp.wording import explained
@@ -119,8 +122,31 @@ def test_what_cannot_be_written_is_refused_before_any_work(codes, tmp_path):
     assert "cannot be written" in str(unwritable.exception)
 
 
+def test_an_id_that_is_a_path_leads_no_picture_out_of_its_folder(blank, tmp_path):
+    batch = Batch(["../outside", "inside"], [blank, blank], committed_calibration(), simulated=True)
+    told = []
+    analyse_all(batch, say=told.append, plot=tmp_path / "plots")
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["inside.png", "scan-00001.png"]
+    assert "../outside" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["plots"]
+
+
 def test_every_flag_is_explained():
     assert [line.split(" (")[0] for line in explained(FLAGS)] == list(FLAGS)
+
+
+def test_the_picture_of_the_documentation_can_be_drawn_anew(tmp_path):
+    root = Path(__file__).parents[4]
+    script = runpy.run_path(str(root / "scripts" / "draw_analysed_scan.py"))
+    script["draw"](tmp_path / "drawn.png")
+    drawn, shown = (Image.open(path) for path in (tmp_path / "drawn.png", script["PATH"]))
+    assert (
+        script["PATH"].relative_to(root / "docs").as_posix()
+        in (root / "docs" / "body-composition.md").read_text()
+    )
+    assert drawn.size == shown.size
+    assert drawn.text == shown.text
+    assert "SIMULATED" in shown.text["Description"]
 
 
 def pixels_near(image, colour, reach=6):

@@ -51,6 +51,15 @@ def test_generated_values_are_rounded_and_limited(tmp_path):
     assert array[0, 1].max() == 8
 
 
+def test_what_a_killed_export_left_behind_does_not_get_into_the_next(tmp_path):
+    rest = tmp_path / "out.partial" / "unordered"
+    rest.mkdir(parents=True)
+    (rest / "Bdeadbeef").write_bytes(b"half a scan")
+    export_scans(tmp_path / "out", ["a"], np.zeros((1, *GRID.shape, 6)), simulated=True)
+    assert len(list((tmp_path / "out" / "scans").iterdir())) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out-key.csv"]
+
+
 def test_neither_a_files_header_nor_its_size_time_or_place_tells_which_scan_it_is(tmp_path):
     scans = np.random.default_rng(0).integers(0, 5000, (12, *GRID.shape, 6)).astype(np.float64)
     folder = tmp_path / "out"

@@ -166,6 +166,7 @@ def test_results_stand_in_the_tables_of_the_task(exported, tmp_path):
             (made - truth["total_fat_kg"][places]).mean()
         )
         assert PREFIX + "closure" in tables
+        assert all(not column.baseline for column in comparison.shown_in(table))
 
 
 def test_what_could_not_be_measured_is_counted_and_filled_never_dropped(exported, tmp_path):

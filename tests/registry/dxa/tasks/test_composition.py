@@ -16,7 +16,9 @@ from registry.dxa.tasks.composition import (
     judge,
     measure_scans,
     to_scanner_grid,
+    without_measures,
 )
+from registry.dxa.tasks.generated import exhibits
 from registry.dxa.tasks.pseudo_dxa import PseudoDxa
 from registry.dxa.tasks.reconstruction import Reconstruction
 from registry.dxa.training.scans import load_scans, reduce_scan
@@ -109,6 +111,17 @@ def test_scans_that_nothing_can_measure_are_refused_before_anything_is_trained(t
     with pytest.raises(InputError, match="not calibrated"):
         task.check_data(settings, split)
     task.check_data({**settings, "composition_calibration": "raw"}, split)
+
+
+def test_real_scans_that_cannot_be_analysed_are_counted_beside_the_example_scans(tmp_path, real):
+    settings, split = DxaSettings(scan_reduction=6), open_split("pretraining", "test")
+    assert without_measures(settings, split, real) == {}
+    blank = real.copy()
+    blank[[1, 4]] = 200.0
+    told = {"real scans without measures": "2 of 8, judged under no arm"}
+    assert without_measures(settings, split, blank) == told
+    shown = exhibits(split, blank, lambda chosen: blank[chosen], facts=told)
+    assert all(one.facts["real scans without measures"] == "2 of 8, judged under no arm" for one in shown)
 
 
 def imported():

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from harness.plan import Plan, Trial
 from harness.policy import Policy
-from harness.price import Work
-from harness.timings import kind_of
+from harness.price.price import Work
+from harness.price.timings import kind_of
 
 
 def work_of(plan: Plan, policy: Policy, *, timed: bool = True) -> list[Work]:

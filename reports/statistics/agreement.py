@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.arrays import Array
+from reports.statistics.arrays import Array
 
 #: What each statistic is computed from; `shared` sums are the same for every arm, the others its own.
 NEEDS: Mapping[str, tuple[str, ...]] = {

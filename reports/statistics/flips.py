@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.agreement import PatientSums
-from reports.arrays import Array
-from reports.resampled import Replicates
+from reports.statistics.agreement import PatientSums
+from reports.statistics.arrays import Array
+from reports.statistics.resampled import Replicates
 
 FLIPS = 9_999
 

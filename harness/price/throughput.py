@@ -13,11 +13,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from harness.price import Price, Work, price_of
+from harness.price.price import Price, Work, price_of
+from harness.price.timings import Timing
 from harness.specs import Stage
 from harness.suite import read_toml
 from harness.table import SuiteTable
-from harness.timings import Timing
 from registry.contracts import InputError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]

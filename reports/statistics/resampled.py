@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from reports.arrays import Array
+from reports.statistics.arrays import Array
 
 Kind = Literal["pretraining", "label", "seed", "none"]
 

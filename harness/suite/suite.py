@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from harness.axes import Ablation, Controls, Endpoint, LabelEfficiency, Margins
-from harness.inheritance import Inheritance, resolved
 from harness.resources import Resources, stated
 from harness.search.tables import Search
+from harness.suite.axes import Ablation, Controls, Endpoint, LabelEfficiency, Margins
+from harness.suite.inheritance import Inheritance, resolved
 from harness.table import Name, Names, Seed, SeedList, SuiteTable, distinct, tables_within
 from registry.catalog import suite_files, unknown_name
 from registry.contracts import InputError

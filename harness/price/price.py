@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.price.timings import Timing
 from harness.resources import TrialResources
 from harness.specs import STAGES, Stage
-from harness.timings import Timing
 from registry.contracts import InputError
 
 

@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 from scipy import special, stats
 
-from reports.arrays import Array
-from reports.intervals import LEVEL, Estimate
+from reports.statistics.arrays import Array
+from reports.statistics.intervals import LEVEL, Estimate
 
 #: Normal quantile of the limits of agreement: 95 % of the errors lie within.
 Z = 1.959963984540054

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from harness.plan import Trial
 from harness.policy import Policy
-from harness.progress import best_text, duration, latest_of
-from harness.tally import PRETRAINING, Cell, Snapshot, Tally, trial_label
+from harness.progress.tally import PRETRAINING, Cell, Snapshot, Tally, trial_label
+from harness.progress.words import best_text, duration, latest_of
 
 #: How often the driver counts anew while nothing ends.
 COUNT_SECONDS = 1.0

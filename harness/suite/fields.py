@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.inheritance import Inheritance
-from harness.schema import documented, tables_of
-from harness.suite import Suite
-from harness.toml import toml_value
+from harness.suite.inheritance import Inheritance
+from harness.suite.schema import documented, tables_of
+from harness.suite.suite import Suite
+from harness.suite.toml import toml_value
 
 
 def field_reference() -> str:

@@ -16,9 +16,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from reports.agreement import SHARED, PatientSums, needed, statistic
-from reports.arrays import Array
-from reports.resampled import Replicates, Resampled
+from reports.statistics.agreement import SHARED, PatientSums, needed, statistic
+from reports.statistics.arrays import Array
+from reports.statistics.resampled import Replicates, Resampled
 
 DRAWS = 5_000
 PATIENT_DRAWS = 2_000
@@ -68,7 +68,7 @@ class CrossedBootstrap:
         arms
             Sums per patient and the replicates of each arm; the `shared` sums are the same in all of them.
         statistics
-            Names that `reports.agreement.statistic` knows.
+            Names that `reports.statistics.agreement.statistic` knows.
 
         Returns
         -------

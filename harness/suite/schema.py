@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.inheritance import OWN, Inheritance
-from harness.suite import Suite
+from harness.suite.inheritance import OWN, Inheritance
+from harness.suite.suite import Suite
 from harness.table import tables_within
 
 #: A numpydoc entry: names at the margin, then its indented text.

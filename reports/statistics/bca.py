@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from reports.arrays import Array
-from reports.intervals import LEVEL
-from reports.resampled import Resampled
+from reports.statistics.arrays import Array
+from reports.statistics.intervals import LEVEL
+from reports.statistics.resampled import Resampled
 
 
 def bca(resampled: Resampled, level: float = LEVEL) -> list[tuple[float, float] | None]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from reports.intervals import mean_squares
-from reports.resampled import Resampled, Unpaired
+from reports.statistics.intervals import mean_squares
+from reports.statistics.resampled import Resampled, Unpaired
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def ranks(results: Mapping[str, Resampled], direction: str) -> tuple[Rank, ...]:
 
     Examples
     --------
-    >>> from reports.resampled import Replicates
+    >>> from reports.statistics.resampled import Replicates
     >>> def arm(*draws):
     ...     draws = np.array(draws)[:, None]
     ...     return Resampled(draws[0], draws, np.zeros((1, 2, 1)), Replicates("none", (0,), (0,)), draws)

@@ -1,8 +1,7 @@
 r"""Intervals that allow for both few seeds and few patients.
 
-From the draws of the crossed bootstrap (`reports.bootstrap`) of a result :math:`\theta_{si}` comes a standard
-error; the interval is value :math:`\pm\, t \cdot` standard error, with the degrees of freedom of a two-way
-layout:
+From the draws of the crossed bootstrap (`bootstrap`) of a result :math:`\theta_{si}` comes a standard error;
+the interval is value :math:`\pm\, t \cdot` standard error, with the degrees of freedom of a two-way layout:
 
 .. math::
     \nu = \frac{(M_s + M_p - M_e)^2}{M_s^2/(S-1) + M_p^2/(N-1) + M_e^2/((S-1)(N-1))}, \quad \nu \ge S - 1
@@ -22,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from reports.arrays import Array
-from reports.resampled import Resampled, Unpaired
+from reports.statistics.arrays import Array
+from reports.statistics.resampled import Resampled, Unpaired
 
 LEVEL = 0.95
 
@@ -55,9 +54,9 @@ def estimate(resampled: Resampled, level: float = LEVEL) -> list[Estimate]:
 
     Examples
     --------
-    >>> from reports.agreement import PatientSums
-    >>> from reports.bootstrap import CrossedBootstrap
-    >>> from reports.resampled import Replicates
+    >>> from reports.statistics.agreement import PatientSums
+    >>> from reports.statistics.bootstrap import CrossedBootstrap
+    >>> from reports.statistics.resampled import Replicates
     >>> rng = np.random.default_rng(0)
     >>> sums = PatientSums({"n": np.ones((50, 1))}, {"v": rng.normal(size=(50, 1, 1))})
     >>> arms = {"a": (sums, Replicates("none", (0,), (0,)))}

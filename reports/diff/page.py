@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from reports.answer import digits, interval, number
-from reports.diff import OUTCOMES, MetricChange, RunDiff
+from reports.diff.findings import OUTCOMES, MetricChange, RunDiff
 from reports.export import to_json, write_atomically
 from reports.page.text import asset, environment
 

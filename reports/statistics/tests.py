@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from reports.arrays import Array
-from reports.intervals import Estimate
+from reports.statistics.arrays import Array
+from reports.statistics.intervals import Estimate
 
 ALPHA = 0.05
 POWER = 0.80

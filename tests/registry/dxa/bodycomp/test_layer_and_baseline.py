@@ -113,9 +113,9 @@ def two_cylinders(radius, apart):
 
 
 def test_the_layer_bends_where_two_parts_of_the_body_meet():
-    fat, thickness = two_cylinders(radius=6.0, apart=5.5)
+    fat, thickness = two_cylinders(radius=4.0, apart=3.68)
     body = thickness > 0
-    thin, thick = ((np.abs(GRID.column_centres_cm() - side * 5.5) < 1.5) & body for side in (1, -1))
+    thin, thick = ((np.abs(GRID.column_centres_cm() - side * 3.68) < 1.2) & body for side in (1, -1))
     # Bones along both, with soft tissue on either side.
     apparent = fat - 17.5 * np.where(thin | thick, 0.8, 0.0)
     errors = []
@@ -133,6 +133,31 @@ def test_the_layer_bends_where_two_parts_of_the_body_meet():
     bending, stiff = errors
     assert max(bending) < 0.3
     assert max(stiff) > 2 * max(bending)
+
+
+def test_a_part_that_is_nearly_all_bone_does_not_follow_each_scans_noise():
+    """A skull: bone from edge to edge but for a rim. Without a usual layer its fat would drift."""
+    thickness = cylinder(7.0)
+    body = thickness > 0
+    total = TISSUE_DENSITY_G_CM3 * thickness
+    fat = LIPID_DENSITY_G_CM3 * (thickness - cylinder(6.5))
+    mineral = np.where((np.abs(GRID.column_centres_cm()) < 6.3) & body, 1.0, 0.0)
+    spreads = []
+    for weight in (BaselineSettings().usual_weight, 0.0):
+        found = []
+        for seed in range(6):
+            noise = np.random.default_rng(seed).normal(0.0, 0.4, fat.shape)
+            estimate = estimate_baseline(
+                fat - 17.5 * mineral + noise,
+                total,
+                np.full(fat.shape, 0.4),
+                body,
+                body,
+                settings=BaselineSettings(usual_weight=weight),
+            )
+            found.append(estimate.fat_g_cm2[60:90].sum())
+        spreads.append(np.std(found))
+    assert spreads[0] < 0.8 * spreads[1]
 
 
 def test_an_abdomen_holds_more_fat_than_any_skin():

@@ -11,9 +11,11 @@ from scipy.optimize import least_squares
 
 from registry.dxa.bodycomp import analyse, subjects
 from registry.dxa.bodycomp.baseline import estimate_baseline
-from registry.dxa.bodycomp.inversion import solve_soft_tissue
+from registry.dxa.bodycomp.inversion import MINERAL, solve_soft_tissue
 from registry.dxa.bodycomp.layer import layer_fat_g_cm2
 from registry.dxa.bodycomp.maps import find_body
+from registry.dxa.bodycomp.outline import OUTSIDE, find_landmarks, find_regions
+from registry.dxa.bodycomp.region_network import divide
 from registry.dxa.imaging.channels import decode
 from registry.dxa.imaging.scanner import Scanner
 
@@ -93,6 +95,25 @@ def test_estimate_fat_under_bone(benchmark, scan):
     noise = np.full(body.shape, 0.2)
     found = benchmark(estimate_baseline, fat, total, noise, body, body)
     assert (found.fat_g_cm2[body] >= 0).all()
+
+
+def test_divide_with_the_network(benchmark, scan):
+    benchmark.group = "regions"
+    maps = analyse([scan]).scans[0].maps
+    regions = benchmark(divide, maps.soft_tissue_g_cm2, maps.body)
+    assert ((regions != OUTSIDE) == maps.body).all()
+
+
+def test_divide_by_the_outline(benchmark, scan):
+    benchmark.group = "regions"
+    maps = analyse([scan]).scans[0].maps
+    total, mineral = maps.densities_g_cm2.sum(axis=-1), maps.densities_g_cm2[..., MINERAL]
+
+    def by_outline():
+        return find_regions(total, maps.body, find_landmarks(total, mineral, maps.body))
+
+    regions = benchmark(by_outline)
+    assert ((regions != OUTSIDE) == maps.body).all()
 
 
 def dense_asymmetric_baseline(fat, body, rounds=12, roughness=3.0):

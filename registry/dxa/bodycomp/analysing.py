@@ -98,6 +98,6 @@ def analyse_all(
 
 
 def _lines(scan_id: str, codes: npt.NDArray[np.generic], found: ScanAnalysis) -> list[str]:
-    flags = [f"  flags: {flag}" for flag in wording.explained(found.flags)] or ["  flags: none"]
+    flags = [f"  flags: {flag}" for flag in wording.explained(found.flags, found.shares)] or ["  flags: none"]
     measured = wording.table_lines(found.measures) if found.measures else [f"  {wording.unanalysed(codes)}"]
     return ["", scan_id, *flags, *measured]

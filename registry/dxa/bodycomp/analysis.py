@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +63,10 @@ class ScanAnalysis:
         Values by the names of ``MEASURES``; empty where there is no body.
     flags
         Quality flags.
+    shares
+        How far a flag goes, raised or not: of the body's pixels, the share that is ``saturated``, and the
+        share that is ``implausible``, without a physical solution; for ``regions_unclear``, the overlap of
+        the region that network and outline agree on least. Empty where there is no body.
     bone
         Bone mask: pixels above ``BONE_THRESHOLD_G_CM2``, over which bone mineral density is the mean.
     maps, regions, landmarks
@@ -72,6 +76,7 @@ class ScanAnalysis:
 
     measures: dict[str, float]
     flags: frozenset[Flag]
+    shares: Mapping[Flag, float]
     bone: npt.NDArray[np.bool_] | None
     maps: CompositionMaps | None
     regions: npt.NDArray[np.int8] | None
@@ -202,32 +207,38 @@ def _analyse_one(
         total = maps.densities_g_cm2.sum(axis=-1)
         landmarks = find_landmarks(total, maps.densities_g_cm2[..., MINERAL], maps.body, grid)
     if maps is None or landmarks is None:
-        return ScanAnalysis({}, frozenset({"no_body"}), None, None, None, None)
+        return ScanAnalysis({}, frozenset({"no_body"}), {}, None, None, None, None)
     regions = divide(maps.soft_tissue_g_cm2, maps.body, grid)
     by_outline = find_regions(total, maps.body, landmarks, grid=grid)
     measures = region_measures(maps.densities_g_cm2, regions, grid)
     if calibration is not None:
         measures = calibration.apply(measures)
     bone = maps.densities_g_cm2[..., MINERAL] > BONE_THRESHOLD_G_CM2
-    flags = _flags(codes, maps, landmarks, least_overlap(regions, by_outline), grid)
-    return ScanAnalysis(measures, flags, bone, maps, regions, landmarks)
+    shares = _shares(codes, maps, least_overlap(regions, by_outline))
+    flags = _flags(shares, maps, landmarks, grid)
+    return ScanAnalysis(measures, flags, shares, bone, maps, regions, landmarks)
+
+
+def _shares(codes: npt.NDArray[np.generic], maps: CompositionMaps, agreement: float) -> Mapping[Flag, float]:
+    # A channel at the upper end of the scale costs nothing while others of its energy are left.
+    below_scale = (codes.astype(np.float64)[maps.body] <= 0).any(axis=1)
+    pixels = float(maps.body.sum())
+    return {
+        "saturated": float(below_scale.sum() + maps.starved.sum()) / pixels,
+        "regions_unclear": agreement,
+        "implausible": float(maps.impossible.sum()) / pixels,
+    }
 
 
 def _flags(
-    codes: npt.NDArray[np.generic],
-    maps: CompositionMaps,
-    landmarks: Landmarks,
-    agreement: float,
-    grid: Grid,
+    shares: Mapping[Flag, float], maps: CompositionMaps, landmarks: Landmarks, grid: Grid
 ) -> frozenset[Flag]:
-    below_scale = (codes.astype(np.float64)[maps.body] <= 0).any(axis=1)
     border = np.concatenate([maps.body[0], maps.body[-1], maps.body[:, 0], maps.body[:, -1]])
     found: dict[Flag, bool] = {
-        # A channel at the upper end of the scale costs nothing while others of its energy are left.
-        "saturated": float(below_scale.sum() + maps.starved.sum()) > SATURATED_SHARE * float(maps.body.sum()),
+        "saturated": shares["saturated"] > SATURATED_SHARE,
         "outside_field": int(border.sum()) > _BORDER_PIXELS,
         "limbs_touching": any(lies_on_trunk(landmarks, armpit, grid=grid) for armpit in landmarks.armpits),
-        "regions_unclear": agreement < AGREEING_SHARE,
-        "implausible": float(maps.impossible.sum()) > IMPOSSIBLE_SHARE * float(maps.body.sum()),
+        "regions_unclear": shares["regions_unclear"] < AGREEING_SHARE,
+        "implausible": shares["implausible"] > IMPOSSIBLE_SHARE,
     }
     return frozenset(flag for flag, raised in found.items() if raised)

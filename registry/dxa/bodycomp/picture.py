@@ -149,7 +149,7 @@ def _side(pen: ImageDraw, left: int, codes: npt.ArrayLike, scan: ScanAnalysis) -
         pen.text((left, top), "Measures", _TEXT, _font(15))
         top = _table(pen, left, top + 34, cells_of(scan.measures)) + 26
     pen.text((left, top), "Flags", _TEXT, _font(15))
-    lines = explained(scan.flags) or ["none"]
+    lines = explained(scan.flags, scan.shares) or ["none"]
     if not scan.measures:
         lines = [*lines, unanalysed(codes)]
     for line in lines:

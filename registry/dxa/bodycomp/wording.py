@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,21 @@ MEANINGS: dict[Flag, str] = {
     "implausible": "pixels without a physical solution: channels contradict each other",
 }
 
+_OF: dict[Flag, str] = {
+    "saturated": "the body",
+    "regions_unclear": "a region agreed on",
+    "implausible": "the body",
+}
 
-def explained(flags: Iterable[str]) -> list[str]:
-    """Flags in their order, each with what it means."""
+
+def explained(flags: Iterable[str], shares: Mapping[Flag, float] = MappingProxyType({})) -> list[str]:
+    """Flags in their order, each with what it means, and how far it goes where that is known."""
     raised = set(flags)
-    return [f"{flag} ({MEANINGS[flag]})" for flag in FLAGS if flag in raised]
+    return [f"{flag} ({_extent(flag, shares)}{MEANINGS[flag]})" for flag in FLAGS if flag in raised]
+
+
+def _extent(flag: Flag, shares: Mapping[Flag, float]) -> str:
+    return f"{shares[flag]:.1%} of {_OF[flag]}: " if flag in shares else ""
 
 
 def cells_of(measures: Mapping[str, float]) -> list[tuple[str, list[str]]]:

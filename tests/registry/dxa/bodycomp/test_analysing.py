@@ -135,6 +135,11 @@ def test_every_flag_is_explained():
     assert [line.split(" (")[0] for line in explained(FLAGS)] == list(FLAGS)
 
 
+def test_a_flag_says_how_far_it_goes():
+    (told,) = explained({"implausible"}, {"implausible": 0.031, "saturated": 0.5})
+    assert told.startswith("implausible (3.1% of the body: pixels without a physical solution")
+
+
 def test_the_picture_of_the_documentation_can_be_drawn_anew(tmp_path):
     root = Path(__file__).parents[4]
     script = runpy.run_path(str(root / "scripts" / "draw_analysed_scan.py"))

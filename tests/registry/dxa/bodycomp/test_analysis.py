@@ -9,7 +9,7 @@ from registry.dxa.bodycomp.accuracy import clean_codes
 from registry.dxa.bodycomp.analysis import region_measures
 from registry.dxa.bodycomp.inversion import MINERAL
 from registry.dxa.bodycomp.maps import bridge_mineral, composition_maps
-from registry.dxa.bodycomp.outline import ARM_LEFT, ARM_RIGHT, HEAD, LEG_LEFT, LEG_RIGHT, OUTSIDE
+from registry.dxa.bodycomp.outline import ARM_LEFT, ARM_RIGHT, HEAD, LEG_LEFT, LEG_RIGHT, OUTSIDE, TRUNK
 from registry.dxa.cohort.truth import composition_measures
 from registry.dxa.imaging.channels import MAXIMUM_CODE
 from registry.dxa.imaging.geometry import GRID
@@ -169,3 +169,16 @@ def test_scans_at_half_resolution_have_the_same_total_masses(codes):
     for name, tolerance in {"total_mass_kg": 0.01, "total_lean_kg": 0.06, "total_bmc_kg": 0.06}.items():
         column = MEASURES.index(name)
         np.testing.assert_allclose(found.measures[seen, column], full.measures[seen, column], rtol=tolerance)
+
+
+def test_the_share_without_a_physical_solution_is_that_of_the_broken_pixels(codes, visits):
+    """Channels of both energies exchanged in a patch of the trunk: less than no tissue, or contradictions."""
+    broken = codes[2].copy()
+    body = visits[2].composition.region >= 0
+    row, column = (int(np.median(index)) for index in np.nonzero(visits[2].composition.region == TRUNK))
+    patch = (slice(row - 8, row + 8), slice(column - 8, column + 8))
+    broken[patch] = broken[patch][..., ::-1]
+    share = float(body[patch].sum()) / float(body.sum())
+    whole, found = (analyse([one]).scans[0] for one in (codes[2], broken))
+    assert found.shares["implausible"] - whole.shares["implausible"] == pytest.approx(share, rel=0.2)
+    assert "implausible" in found.flags - whole.flags

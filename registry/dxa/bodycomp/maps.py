@@ -50,7 +50,8 @@ class CompositionMaps:
     body, with_mineral
         Pixels of the body, and those of them in which mineral was solved for: bone and its surroundings.
     starved
-        Pixels with too few photons to tell bone from soft tissue: their mineral is bridged from around them.
+        Pixels with too few photons to tell bone from soft tissue. Where channels are at the end of the scale,
+        mineral is bridged from around them; elsewhere it counts as none.
     impossible
         Pixels without a physical solution: the channels contradict each other or ask for less than nothing.
     photons
@@ -147,12 +148,11 @@ def composition_maps(
     under = solve_under_bone(channels[bone], fat[bone], total[bone], mode)
     densities[bone] = under.densities_g_cm2
     mineral = _image(np.nan_to_num(densities[:, MINERAL]), body)
+    bridged = bridge_mineral(mineral, _mask(starved, body), body)[body]
+    # Where all channels are there and contradict each other, as in generated scans, nothing is made up.
+    bridged[np.isfinite(channels).all(axis=1)] = 0.0
     densities[starved] = solve_lean_alone(
-        channels[starved],
-        fat[starved],
-        total[starved],
-        mode,
-        mineral_g_cm2=bridge_mineral(mineral, _mask(starved, body), body)[body][starved],
+        channels[starved], fat[starved], total[starved], mode, mineral_g_cm2=bridged[starved]
     ).densities_g_cm2
     least = -(_TOLERATED_G_CM2 + _TOLERATED_SDS * np.where(starved, 0.0, noise))
     misfit_limit = 12.0 * _CHI_SQUARE_MEDIAN * max(per_photon, 1e-7)

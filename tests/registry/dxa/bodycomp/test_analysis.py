@@ -182,3 +182,12 @@ def test_the_share_without_a_physical_solution_is_that_of_the_broken_pixels(code
     whole, found = (analyse([one]).scans[0] for one in (codes[2], broken))
     assert found.shares["implausible"] - whole.shares["implausible"] == pytest.approx(share, rel=0.2)
     assert "implausible" in found.flags - whole.flags
+
+
+def test_no_mineral_is_made_up_where_channels_contradict_each_other(codes):
+    """Channels that are all there and disagree everywhere, as in a poorly generated scan."""
+    contradicting = codes[2] + np.random.default_rng(0).normal(0.0, 400.0, codes[2].shape)
+    contradicting = np.clip(contradicting, 1.0, MAXIMUM_CODE - 1.0)
+    maps = composition_maps(contradicting)
+    assert maps.starved.sum() > 100
+    assert not maps.densities_g_cm2[maps.starved, MINERAL].any()

@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from registry.dxa.bodycomp import subjects
 from registry.dxa.bodycomp.maps import composition_maps
+from registry.dxa.bodycomp.outline import region_overlaps
 from registry.dxa.bodycomp.region_network import (
     DATA_FILE,
     RegionNetwork,
@@ -39,6 +40,7 @@ from registry.dxa.bodycomp.region_network import (
 )
 from registry.dxa.cohort.manifest import write_atomically
 from registry.dxa.cohort.rig import REGIONS
+from registry.dxa.imaging.geometry import GRID
 
 SUBJECTS, CHECKED = 3000, 400
 EPOCHS, BATCH, RATE, DECAY, WARM_UP = 14, 8, 4e-3, 1e-3, 0.15
@@ -99,7 +101,7 @@ def disturbed(
     angle = uniform(-0.06, 0.06, scans)
     along, across = uniform(0.92, 1.09, scans), uniform(0.92, 1.09, scans)
     # Normalised coordinates: a turn in centimetres mixes axes whose lengths differ.
-    aspect = (rows * 1.30) / (columns * 0.596)
+    aspect = (rows * GRID.row_spacing_cm) / (columns * GRID.column_spacing_cm)
     turn = torch.zeros(scans, 2, 3)
     turn[:, 0, 0], turn[:, 0, 1] = across * angle.cos(), -aspect * angle.sin()
     turn[:, 1, 0], turn[:, 1, 1] = angle.sin() / aspect, along * angle.cos()
@@ -165,8 +167,7 @@ def overlaps(network: RegionNetwork, count: int) -> npt.NDArray[np.float64]:
     result = []
     for example in examples("regions_check", count):
         regions = divide(example.soft_tissue_g_cm2, example.body, network=network)
-        pairs = [(regions == k, example.regions == k) for k in range(len(REGIONS))]
-        result.append([(found & true).sum() / max(1, (found | true).sum()) for found, true in pairs])
+        result.append(region_overlaps(regions, example.regions))
     return np.array(result)
 
 

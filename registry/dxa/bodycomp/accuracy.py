@@ -26,7 +26,7 @@ from registry.dxa.bodycomp import subjects
 from registry.dxa.bodycomp.analysis import MEASURES, analyse, region_measures
 from registry.dxa.bodycomp.calibration import Calibration, committed_calibration
 from registry.dxa.bodycomp.maps import CompositionMaps, composition_maps
-from registry.dxa.bodycomp.outline import OUTSIDE
+from registry.dxa.bodycomp.outline import OUTSIDE, region_overlaps
 from registry.dxa.bodycomp.region_network import divide
 from registry.dxa.cohort.rig import REGIONS
 from registry.dxa.cohort.subject import Visit
@@ -137,7 +137,7 @@ def accuracy_study(
         for condition in conditions:
             measures = _MEASURE[condition](visit, calibration)
             found[condition].append([measures.get(name, np.nan) for name in MEASURES])
-        overlaps.append(_overlaps(visit))
+        overlaps.append(region_overlaps(_automatic_regions(visit), visit.composition.region))
         apart.append("limbs_touching" not in analyse([visit.scan.codes]).scans[0].flags)
         if progress is not None:
             progress(number, count)
@@ -210,8 +210,7 @@ def clean_codes(visit: Visit) -> Array:
 
 
 def _oracle(visit: Visit, _: Calibration) -> dict[str, float]:
-    density = visit.composition.densities_g_cm2
-    maps = composition_maps(clean_codes(visit), fat_under_bone=(density[..., 0], density[..., 2] > 0))
+    maps = _maps_with_known_fat(visit, clean_codes(visit))
     return region_measures(maps.densities_g_cm2, visit.composition.region) if maps else {}
 
 
@@ -234,20 +233,20 @@ def _noise_free(visit: Visit, _: Calibration) -> dict[str, float]:
 
 
 def _fat_known(visit: Visit, _: Calibration) -> dict[str, float]:
-    maps = _maps_with_known_fat(visit)
+    maps = _maps_with_known_fat(visit, visit.scan.codes)
     if maps is None:
         return {}
     return region_measures(maps.densities_g_cm2, divide(maps.soft_tissue_g_cm2, maps.body))
 
 
 def _noise_only(visit: Visit, _: Calibration) -> dict[str, float]:
-    maps = _maps_with_known_fat(visit)
+    maps = _maps_with_known_fat(visit, visit.scan.codes)
     return region_measures(maps.densities_g_cm2, visit.composition.region) if maps else {}
 
 
-def _maps_with_known_fat(visit: Visit) -> CompositionMaps | None:
+def _maps_with_known_fat(visit: Visit, codes: npt.NDArray[np.generic]) -> CompositionMaps | None:
     density = visit.composition.densities_g_cm2
-    return composition_maps(visit.scan.codes, fat_under_bone=(density[..., 0], density[..., 2] > 0))
+    return composition_maps(codes, fat_under_bone=(density[..., 0], density[..., 2] > 0))
 
 
 def _calibrated(visit: Visit, calibration: Calibration) -> dict[str, float]:
@@ -267,17 +266,8 @@ _MEASURE: dict[str, Callable[[Visit, Calibration], dict[str, float]]] = {
 
 
 def _automatic_regions(visit: Visit) -> npt.NDArray[np.int8]:
-    maps = composition_maps(clean_codes(visit))
+    # Regions do not depend on the fat under bone, whose estimate takes most of the time.
+    maps = _maps_with_known_fat(visit, clean_codes(visit))
     if maps is None:
         return np.full(visit.composition.region.shape, OUTSIDE, dtype=np.int8)
     return divide(maps.soft_tissue_g_cm2, maps.body)
-
-
-def _overlaps(visit: Visit) -> Array:
-    automatic, true = _automatic_regions(visit), visit.composition.region
-    return np.array(
-        [
-            ((automatic == k) & (true == k)).sum() / max(1, ((automatic == k) | (true == k)).sum())
-            for k in range(len(REGIONS))
-        ]
-    )

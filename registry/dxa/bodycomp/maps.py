@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from registry.dxa.imaging.geometry import GRID, Grid
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Value = TypeVar("Value", bound=np.generic)
 
 # About 0.15 g/cm2 of soft tissue: above what noise and the ripples of generated images reach.
 BODY_NEPERS = 0.03
@@ -125,8 +127,7 @@ def composition_maps(
     total[starved] = _total_of_starved(channels[starved], total[~starved], mode)
 
     without_bone = np.where(starved, 0.0, soft.densities_g_cm2[:, FAT])
-    soft_tissue = np.zeros((*body.shape, 2))
-    soft_tissue[body] = np.stack([without_bone, total - without_bone], axis=1)
+    soft_tissue = np.stack([without_bone, total - without_bone], axis=1)
 
     densities = soft.densities_g_cm2.copy()
     if fat_under_bone is not None:
@@ -136,19 +137,19 @@ def composition_maps(
             _image(densities[:, FAT], body),
             _image(total, body),
             _image(np.where(starved, 1.0, noise), body),
-            _mask(~starved, body),
+            _image(~starved, body),
             body,
             settings=settings,
             grid=grid,
         )
         fat = np.clip(estimate.fat_g_cm2[body], 0.0, 0.97 * np.maximum(total, 0.01))
-        probable = (estimate.free_of_bone < 0.5) & body & ~_mask(starved, body)
+        probable = (estimate.free_of_bone < 0.5) & body & ~_image(starved, body)
         # Bone fades out over its neighbours.
         bone = binary_dilation(probable)[body] & ~starved
     under = solve_under_bone(channels[bone], fat[bone], total[bone], mode)
     densities[bone] = under.densities_g_cm2
     mineral = _image(np.nan_to_num(densities[:, MINERAL]), body)
-    bridged = bridge_mineral(mineral, _mask(starved, body), body)[body]
+    bridged = bridge_mineral(mineral, _image(starved, body), body)[body]
     # Where all channels are there and contradict each other, as in generated scans, nothing is made up.
     bridged[np.isfinite(channels).all(axis=1)] = 0.0
     densities[starved] = solve_lean_alone(
@@ -160,15 +161,13 @@ def composition_maps(
     impossible |= ~np.isfinite(densities).all(axis=1)
     impossible[bone] |= ~under.converged
     densities[~np.isfinite(densities)] = 0.0
-    maps = np.zeros((*body.shape, 3))
-    maps[body] = densities
     return CompositionMaps(
-        maps,
-        soft_tissue,
+        _image(densities, body),
+        _image(soft_tissue, body),
         body,
-        _mask(bone, body),
-        _mask(starved, body),
-        _mask(impossible, body),
+        _image(bone, body),
+        _image(starved, body),
+        _image(impossible, body),
         1.0 / per_photon,
     )
 
@@ -187,17 +186,10 @@ def bridge_mineral(mineral: Array, missing: Mask, body: Mask) -> Array:
     return bridged
 
 
-def _image(values: Array, body: Mask) -> Array:
-    """Values of the body's pixels on the grid, zero elsewhere."""
-    result = np.zeros(body.shape)
+def _image(values: npt.NDArray[Value], body: Mask) -> npt.NDArray[Value]:
+    """Values of the body's pixels on the grid, zero or false elsewhere."""
+    result = np.zeros((*body.shape, *values.shape[1:]), dtype=values.dtype)
     result[body] = values
-    return result
-
-
-def _mask(flags: Mask, body: Mask) -> Mask:
-    """Flags of the body's pixels on the grid, false elsewhere."""
-    result = np.zeros(body.shape, dtype=np.bool_)
-    result[body] = flags
     return result
 
 

@@ -167,22 +167,32 @@ def find_regions(
     return regions
 
 
-def least_overlap(one: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> float:
-    """Intersection over union of the region that two divisions of a body agree on least.
+def region_overlaps(one: npt.NDArray[np.integer], other: npt.NDArray[np.integer]) -> Array:
+    """Intersection over union of each region in two divisions of a body, NaN where neither has it.
 
     Examples
     --------
     >>> one = np.array([[HEAD, TRUNK, TRUNK, ARM_LEFT]], dtype=np.int8)
-    >>> float(least_overlap(one, one)), float(least_overlap(one, one[:, ::-1]))
+    >>> region_overlaps(one, one[:, ::-1])
+    array([ 0.,  1.,  0., nan, nan, nan])
+    """
+    regions = np.arange(len(REGIONS))[:, None]
+    in_one, in_other = one.ravel() == regions, other.ravel() == regions
+    either = (in_one | in_other).sum(axis=1)
+    return np.where(either, (in_one & in_other).sum(axis=1) / np.maximum(either, 1), np.nan)
+
+
+def least_overlap(one: npt.NDArray[np.int8], other: npt.NDArray[np.int8]) -> float:
+    """Overlap of the region that two divisions of a body agree on least.
+
+    Examples
+    --------
+    >>> one = np.array([[HEAD, TRUNK, TRUNK, ARM_LEFT]], dtype=np.int8)
+    >>> least_overlap(one, one), least_overlap(one, one[:, ::-1])
     (1.0, 0.0)
     """
-    shares = []
-    for region in range(len(REGIONS)):
-        in_one, in_other = one == region, other == region
-        either = int((in_one | in_other).sum())
-        if either:
-            shares.append(int((in_one & in_other).sum()) / either)
-    return min(shares, default=1.0)
+    overlaps = region_overlaps(one, other)
+    return float(overlaps[~np.isnan(overlaps)].min(initial=1.0))
 
 
 def _cut_legs(
